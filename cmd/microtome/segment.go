@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"microtome/pipeline"
+	"microtome/slide"
+	"microtome/unet"
+)
+
+type segmentOptions struct {
+	pipeline.Config
+	model  string
+	unet   unet.Config
+	dryRun bool
+	json   bool
+}
+
+func newSegmentCommand() *cobra.Command {
+	o := segmentOptions{Config: pipeline.NewDefaultConfig(), model: "haematoxylin", unet: unet.Config{Device: "auto"}}
+	c := &cobra.Command{
+		Use:   "segment PATH... -o OUT",
+		Short: "Segment slides, or folders of slides, into masks",
+		Long: `segment writes a folder OUT/NAME for each slide:
+
+  mask.tif      labels, a tiled pyramidal BigTIFF
+  overlay.png   the slide with the mask drawn on it, for people
+  summary.json  what ran on what, areas per class, checksums; present only when the rest is whole
+
+Results that are already there are kept; --force replaces them. Paths of results go to standard
+output, one a line; progress and messages go to standard error.
+
+Exit codes: 0 all done, 1 failed, 2 usage, 3 some slides failed, 130 interrupted.`,
+		Example: "  microtome segment slide.svs -o results\n  microtome segment cohort/ -o results --model nuclei.onnx --memory 4GiB",
+		Args:    arguments(cobra.MinimumNArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Version = version
+			return runSegment(c.Context(), o, args, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&o.Out, "out", "o", o.Out, "`FOLDER` for the results")
+	f.StringVar(&o.model, "model", o.model, "built-in model ("+strings.Join(unet.Builtin(), ", ")+") or ONNX `FILE`")
+	f.StringVar(&o.unet.Device, "device", o.unet.Device, "`DEVICE` the model runs on: auto, cpu, cuda[:N]")
+	f.StringVar(&o.unet.Library, "onnxruntime", o.unet.Library, "ONNX Runtime library `FILE` (default: $ONNXRUNTIME_LIB, beside the program, the system's)")
+	f.Var((*byteSize)(&o.Memory), "memory", "memory that the whole run may use")
+	f.IntVar(&o.Workers, "workers", o.Workers, "tiles at a time, 0: one a processor")
+	f.IntVar(&o.Tile, "tile", o.Tile, "edge of a tile's core in `PIXELS`, 0: chosen by memory")
+	f.Float64Var(&o.MPP, "mpp", o.MPP, "`MICRONS` a pixel of the slide, where it states none or a wrong one")
+	f.IntVar(&o.Level, "level", o.Level, "work on this level as it is; -1: the one that suits the model's resolution")
+	f.BoolVar(&o.Bounds, "bounds", o.Bounds, "only the scanned area that the slide states")
+	f.StringVar(&o.Compression, "compression", o.Compression, "of mask.tif: lzw, deflate, zstd, packbits, none")
+	f.IntVar(&o.MaskTile, "mask-tile", o.MaskTile, "edge of the tiles of mask.tif: 256 or 512")
+	f.BoolVar(&o.Force, "force", o.Force, "replace results that are already there")
+	f.BoolVar(&o.dryRun, "dry-run", o.dryRun, "print the plan and the memory it needs, do nothing")
+	f.BoolVar(&o.json, "json", o.json, "print JSON, one object a slide")
+	withConfig(c)
+	return c
+}
+
+func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, stderr io.Writer) error {
+	o.Arguments = args
+	if o.dryRun && o.Out == "" {
+		o.Out = "." // nothing is written
+	}
+	if err := o.Validate(); err != nil {
+		return usageError{oneLine(err)}
+	}
+	debug.SetGCPercent(pipeline.GCPercent)
+	model, err := unet.Open(o.model, o.unet)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	p := &pipeline.Pipeline{Model: model, Config: o.Config}
+	paths := slide.Find(args...)
+	if o.dryRun {
+		var failed error
+		for path, err := range paths {
+			var plan pipeline.Plan
+			if err == nil {
+				plan, err = p.Plan(path)
+			}
+			if err == nil {
+				err = errors.Join(printPlan(stdout, plan, o.json), plan.Check())
+			}
+			failed = errors.Join(failed, err)
+		}
+		return oneLine(failed)
+	}
+	talk := newTalker(stderr)
+	defer talk.close()
+	p.Events = pipeline.Tee(talk.events(), printResults(stdout, o.json))
+	err = p.Run(ctx, paths)
+	var slides *pipeline.RunError
+	if errors.As(err, &slides) && slides.Total > 0 {
+		return fmt.Errorf("%w%w", err, errReported)
+	}
+	return err
+}
+
+// oneLine joins the lines of an error: what is said on standard error is one line an error.
+func oneLine(err error) error {
+	if err == nil || !strings.Contains(err.Error(), "\n") {
+		return err
+	}
+	return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
+}
+
+func printPlan(w io.Writer, p pipeline.Plan, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(p)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "slide\t%s\n", p.Slide)
+	fmt.Fprintf(t, "working size\t%d × %d px at %s, level %d × %.4g\n", p.Size.X, p.Size.Y, micrometres(p.MPP), p.Level, p.Scale)
+	fmt.Fprintf(t, "tiles\t%d of %d px (network sees %d px), %d at a time\n", p.Tiles, p.Core, p.Halo, p.Workers)
+	for _, n := range p.Memory {
+		fmt.Fprintf(t, "memory\t%s\t%s\n", humanize.IBytes(uint64(n.Bytes)), n.For)
+	}
+	fmt.Fprintf(t, "sum\t%s\tof --memory %s\n", humanize.IBytes(uint64(p.Sum())), humanize.IBytes(uint64(p.Limit)))
+	return t.Flush()
+}
+
+func micrometres(mpp float64) string {
+	if mpp == 0 {
+		return "unknown resolution"
+	}
+	return fmt.Sprintf("%.4g µm/px", mpp)
+}
+
+// printResults prints what a script wants to know of each slide.
+func printResults(w io.Writer, asJSON bool) pipeline.Events {
+	return pipeline.Events{SlideEnd: func(e pipeline.SlideEnd) {
+		switch {
+		case e.Err == nil && asJSON:
+			_ = json.NewEncoder(w).Encode(e.Summary)
+		case e.Err == nil:
+			fmt.Fprintln(w, e.Dir)
+		case asJSON:
+			_ = json.NewEncoder(w).Encode(map[string]string{"slide": e.Slide, "status": "failed", "error": e.Err.Error()})
+		}
+	}}
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/term"
+
+	"microtome/pipeline"
+)
+
+// A talker tells a person, or a log, how a run goes on. It writes to standard error.
+type talker interface {
+	events() pipeline.Events
+	close() // writes out what is pending
+}
+
+// newTalker returns progress bars where w is a terminal, and JSON lines elsewhere.
+func newTalker(w io.Writer) talker {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return newBars(w)
+	}
+	return logger{zerolog.New(w).With().Timestamp().Logger()}
+}
+
+// A logger writes a JSON line for each event but single tiles.
+type logger struct{ zerolog.Logger }
+
+func (l logger) close() {}
+
+func (l logger) events() pipeline.Events {
+	return pipeline.Events{
+		Warning: func(slide, text string) { l.Warn().Str("slide", slide).Msg(text) },
+		SlideBegin: func(e pipeline.SlideBegin) {
+			l.Info().Str("slide", e.Slide).Int("width", e.Plan.Size.X).Int("height", e.Plan.Size.Y).Float64("mpp", e.Plan.MPP).
+				Int("tiles", e.Plan.Tiles).Int("core", e.Plan.Core).Int("workers", e.Plan.Workers).Int64("memory", e.Plan.Sum()).Msg("segmenting")
+		},
+		SlideEnd: func(e pipeline.SlideEnd) {
+			switch {
+			case e.Err != nil:
+				ev := l.Error().Str("slide", e.Slide)
+				var se *pipeline.StageError
+				if errors.As(e.Err, &se) {
+					ev.Str("stage", se.Stage)
+				}
+				ev.Err(e.Err).Msg("failed")
+			case e.Kept:
+				l.Info().Str("slide", e.Slide).Str("dir", e.Dir).Msg("results kept: give --force to replace them")
+			default:
+				l.Info().Str("slide", e.Slide).Str("dir", e.Dir).Float64("seconds", e.Summary.Seconds).
+					Float64("mpx_per_s", float64(e.Summary.Coverage.Written)/1e6/e.Summary.Seconds).Int64("peak", e.Summary.Memory.Peak).Msg("done")
+			}
+		},
+	}
+}

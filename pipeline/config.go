@@ -1,0 +1,61 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/dustin/go-humanize"
+)
+
+// Config says how a run segments its slides.
+type Config struct {
+	Out         string  // folder of the results; each slide gets a folder in it
+	Force       bool    // replace results that are already there
+	Memory      int64   // bytes that the whole process may use
+	Workers     int     // tiles read and inferred at a time; 0: one a processor
+	Tile        int     // edge of a tile's core in pixels; 0: chosen by the plan
+	MPP         float64 // µm a pixel at level 0, over what the slide says; 0: the slide's own
+	Level       int     // level to work on, as it is; Auto: the one that suits the model
+	Bounds      bool    // only the scanned area that the slide states
+	Compression string  // of the mask: lzw, deflate, zstd, packbits, none
+	MaskTile    int     // edge of the mask file's tiles: 256 or 512
+
+	Version   string   // of microtome, recorded in summary.json
+	Arguments []string // of the command, recorded in summary.json
+}
+
+// Auto chooses the level by the model's resolution.
+const Auto = -1
+
+// NewDefaultConfig returns the defaults of the command line.
+func NewDefaultConfig() Config {
+	return Config{Memory: 2 << 30, Level: Auto, Compression: "lzw", MaskTile: 256}
+}
+
+// Validate reports everything that is wrong with c, in the words of the command line.
+func (c Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Out != "", "-o OUT is missing: name the folder for the results")
+	check(c.Memory >= 64<<20, "--memory %s is too small: give 64MiB or more", humanize.IBytes(uint64(max(c.Memory, 0))))
+	check(c.Workers >= 0, "--workers %d: give 1 or more, or 0 for one a processor", c.Workers)
+	check(c.Tile >= 0, "--tile %d: give the edge of a tile in pixels, or 0 to choose it by memory", c.Tile)
+	check(c.MPP >= 0, "--mpp %g: give micrometres a pixel, such as 0.25", c.MPP)
+	check(c.Level >= Auto, "--level %d: give 0 for full resolution, or a higher level", c.Level)
+	check(c.MPP == 0 || c.Level == Auto, "--mpp and --level exclude each other: --level takes the pixels as they are")
+	check(c.MaskTile == 256 || c.MaskTile == 512, "--mask-tile %d: give 256 or 512", c.MaskTile)
+	return errors.Join(errs...)
+}
+
+// workers returns the number of tiles that are read and inferred at a time.
+func (c Config) workers() int {
+	if c.Workers > 0 {
+		return c.Workers
+	}
+	return runtime.GOMAXPROCS(0)
+}

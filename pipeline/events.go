@@ -1,0 +1,88 @@
+package pipeline
+
+import (
+	"image"
+
+	"microtome/sink"
+)
+
+// Events are called as a run goes on. Logs, progress bars and measurements are listeners; the
+// pipeline itself writes to no terminal. A nil field is skipped. Calls come from the goroutine that
+// commits tiles, one at a time for each slide: a listener must return quickly.
+type Events struct {
+	Warning    func(slide, text string)
+	SlideBegin func(SlideBegin)
+	TileDone   func(TileDone)
+	SlideEnd   func(SlideEnd)
+}
+
+// SlideBegin is sent when a slide is open and its plan is made, before its first tile.
+type SlideBegin struct {
+	Slide string // path
+	Plan  Plan
+}
+
+// TileDone is sent when a tile's labels are in the pyramid.
+type TileDone struct {
+	Slide string
+	Core  image.Rectangle // in pixels of the working resolution
+}
+
+// SlideEnd is sent once for each slide, also for those that never began.
+type SlideEnd struct {
+	Slide   string
+	Dir     string        // folder of the results; empty when it failed
+	Kept    bool          // results were there already
+	Summary *sink.Summary // of a slide that succeeded or was kept
+	Err     error
+}
+
+// Tee returns Events that call each of several listeners in turn.
+func Tee(listeners ...Events) Events {
+	return Events{
+		Warning: func(slide, text string) {
+			for _, l := range listeners {
+				l.warn(slide, text)
+			}
+		},
+		SlideBegin: func(e SlideBegin) {
+			for _, l := range listeners {
+				l.slideBegin(e)
+			}
+		},
+		TileDone: func(e TileDone) {
+			for _, l := range listeners {
+				l.tileDone(e)
+			}
+		},
+		SlideEnd: func(e SlideEnd) {
+			for _, l := range listeners {
+				l.slideEnd(e)
+			}
+		},
+	}
+}
+
+func (e Events) warn(slide, text string) {
+	if e.Warning != nil {
+		e.Warning(slide, text)
+	}
+}
+
+func (e Events) slideBegin(b SlideBegin) {
+	if e.SlideBegin != nil {
+		e.SlideBegin(b)
+	}
+}
+
+func (e Events) tileDone(t TileDone) {
+	if e.TileDone != nil {
+		e.TileDone(t)
+	}
+}
+
+func (e Events) slideEnd(s SlideEnd) {
+	if e.SlideEnd != nil {
+		e.SlideEnd(s)
+	}
+}

@@ -1,0 +1,172 @@
+package pipeline
+
+import (
+	"fmt"
+	"image"
+	"runtime"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"microtome/sink"
+	"microtome/slide"
+	"microtome/unet"
+)
+
+const (
+	panel   = 8    // cores: see slide.Grid
+	maxCore = 2048 // px; beyond it the overlap saved is below 5 %
+
+	// headroom is what a run allocates that no line below names: decoder scratch, the offsets of the
+	// mask's tiles, thread stacks, the thumbnail.
+	headroom = 48 << 20
+)
+
+// GCPercent is the garbage collector's setting (see runtime/debug.SetGCPercent) that the plan counts
+// with: Go's buffers may grow by this share before the collector runs.
+const GCPercent = 20
+
+// A Plan is what a run over one slide will do and the memory that it needs. Everything is reserved
+// before the first tile: a run that cannot fit is refused by [Plan.Check].
+type Plan struct {
+	Slide   string
+	Size    image.Point     // of the working resolution, px
+	Region  image.Rectangle // that is segmented, px of the working resolution
+	Level   int             // of the slide that pixels come from
+	Scale   float64         // level pixels a working pixel, 1: the level as it is
+	MPP     float64         // of the working resolution, 0: unknown
+	Core    int             // px
+	Halo    int             // edge of what the network sees, px
+	Tiles   int
+	Workers int
+	Memory  []Need
+	Limit   int64 // --memory
+	budget  int64 // bytes of tiles in flight
+}
+
+// A Need is one line of the memory plan.
+type Need struct {
+	For   string
+	Bytes int64
+}
+
+// Sum returns the bytes that the plan needs.
+func (p Plan) Sum() int64 {
+	var sum int64
+	for _, n := range p.Memory {
+		sum += n.Bytes
+	}
+	return sum
+}
+
+// Grid returns the tiles in the order they are segmented.
+func (p Plan) Grid(g unet.Geometry) slide.Grid {
+	return slide.Grid{Region: p.Region, Core: p.Core, Before: g.Before, After: g.After, Panel: panel}
+}
+
+// Check refuses a plan that does not fit, with the sum and what would fit.
+func (p Plan) Check() error {
+	if p.Sum() <= p.Limit {
+		return nil
+	}
+	var sum []string
+	for _, n := range p.Memory {
+		sum = append(sum, fmt.Sprintf("%s %s", n.For, mebibytes(n.Bytes)))
+	}
+	return fmt.Errorf("needs %s, --memory is %s (%s): give --memory %dMiB or more, fewer --workers, or a smaller --tile",
+		mebibytes(p.Sum()), mebibytes(p.Limit), strings.Join(sum, " + "), (p.Sum()+1<<20-1)>>20)
+}
+
+func mebibytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+
+// A planner lays out the work on a slide within the memory of a run.
+type planner struct {
+	Config
+	model unet.Model
+	base  int64 // resident before the first slide, the loaded model included
+}
+
+// plan lays out the work on a view of s. The core depends on the machine's processors and the memory,
+// never on --workers, so that any number of workers writes the same bytes.
+func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
+	region := image.Rectangle{Max: v.Size()}
+	if p.Bounds {
+		region = v.Bounds()
+	}
+	plan := Plan{
+		Slide: s.Info().Path, Size: v.Size(), Region: region, Level: v.Level(), Scale: v.Scale(), MPP: v.MPP(),
+		Workers: p.workers(), Limit: p.Config.Memory,
+	}
+	core, err := p.core(s, region.Size())
+	if err != nil {
+		return Plan{}, err
+	}
+	spec := p.model.Spec()
+	plan.Core, plan.Halo = core, spec.Before+core+spec.After
+	plan.Tiles = plan.Grid(spec.Geometry).Len()
+	plan.Memory, plan.budget = p.needs(s, region.Size(), core, plan.Workers)
+	return plan, nil
+}
+
+// core returns the edge of the tiles: --tile, or the only one that a fixed model takes, or the one
+// that computes fewest pixels in a row of runs, one a processor, among those that fit the memory. Big
+// tiles waste less on overlap; on small slides smaller ones waste less beyond the edge.
+func (p planner) core(s *slide.Slide, size image.Point) (int, error) {
+	spec := p.model.Spec()
+	stride := spec.Stride
+	if spec.Input > 0 {
+		return (spec.Input - spec.Before - spec.After) / stride * stride, nil
+	}
+	if p.Tile > 0 {
+		if p.Tile%stride != 0 {
+			return 0, fmt.Errorf("--tile %d is not a multiple of the model's stride: give %d", p.Tile, roundUp(p.Tile, stride))
+		}
+		return p.Tile, nil
+	}
+	step := stride
+	for step%256 != 0 {
+		step += stride
+	}
+	whole := roundUp(max(size.X, size.Y), stride) // one tile holds the slide
+	if whole < step {
+		return whole, nil
+	}
+	for runs := runtime.GOMAXPROCS(0); runs > 0; runs-- {
+		best, least := 0, int64(0)
+		for core := step; core <= min(maxCore, roundUp(whole, step)); core += step {
+			if needs, _ := p.needs(s, size, core, runs); (Plan{Memory: needs}).Sum() > p.Config.Memory {
+				break
+			}
+			tiles := ((size.X + core - 1) / core) * ((size.Y + core - 1) / core)
+			halo := int64(spec.Before + core + spec.After)
+			if cost := int64((tiles+runs-1)/runs) * halo * halo; best == 0 || cost <= least {
+				best, least = core, cost
+			}
+		}
+		if best > 0 {
+			return best, nil
+		}
+	}
+	return max(stride, step/4/stride*stride), nil // does not fit in whole mask tiles; Check has the last word
+}
+
+func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
+
+// needs lists what tiles of a core need, and the part of it that is tiles in flight.
+func (p planner) needs(s *slide.Slide, size image.Point, core, workers int) (needs []Need, tiles int64) {
+	spec := p.model.Spec()
+	halo := int64(spec.Before + core + spec.After)
+	lease := halo*halo*int64(spec.Channels) + int64(core)*int64(core)
+	tiles = lease * int64(3*workers+1) // a worker's share: one read, one inferred, one waiting for its turn
+	parents := sink.OpenBytes(size, p.MaskTile, core, panel)
+	cache := s.CacheBytes()
+	return []Need{
+		{"base", p.base + headroom},
+		{fmt.Sprintf("model %d ×", workers), int64(workers) * p.model.Bytes(core)},
+		{"decoder", s.Info().Resident},
+		{"blocks", cache},
+		{"open mask tiles", parents},
+		{"tiles in flight", tiles},
+		{"garbage", (cache + parents + tiles) * GCPercent / 100},
+	}, tiles
+}

@@ -1,0 +1,80 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"microtome/slide"
+	"microtome/unet"
+)
+
+// A Pipeline segments slides with one model.
+type Pipeline struct {
+	Model  unet.Model
+	Config Config
+	Events Events
+}
+
+// A RunError says how many slides of a run failed. The run went on past each of them.
+type RunError struct {
+	Failed, Total int
+	First         error
+}
+
+func (e *RunError) Error() string {
+	if e.Total == 1 {
+		return e.First.Error()
+	}
+	return fmt.Sprintf("%d of %d slides failed, the first: %v", e.Failed, e.Total, e.First)
+}
+
+func (e *RunError) Unwrap() error { return e.First }
+
+// Run segments slides one after another. A slide that fails is reported by SlideEnd and the run goes
+// on; at the end a *RunError says how many did. When ctx ends, Run stops within the current tile and
+// returns the cause of ctx; what the current slide had written is removed.
+func (p *Pipeline) Run(ctx context.Context, paths iter.Seq2[string, error]) error {
+	if err := p.Config.Validate(); err != nil {
+		return err
+	}
+	res := &results{out: p.Config.Out, force: p.Config.Force, claimed: map[string]bool{}}
+	var failed RunError
+	for path, err := range paths {
+		end := SlideEnd{Slide: path, Err: err}
+		if err == nil {
+			end = p.one(ctx, path, res)
+		}
+		if ctx.Err() != nil && end.Err != nil {
+			end.Err = context.Cause(ctx)
+		}
+		p.Events.slideEnd(end)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		failed.Total++
+		if end.Err != nil {
+			failed.Failed++
+			failed.First = cmp.Or(failed.First, end.Err)
+		}
+	}
+	if failed.Failed > 0 {
+		return &failed
+	}
+	return nil
+}
+
+// Plan lays out the work on a slide without doing it.
+func (p *Pipeline) Plan(path string) (Plan, error) {
+	s, err := slide.Open(path, p.slideConfig())
+	if err != nil {
+		return Plan{}, err
+	}
+	defer s.Close()
+	v, err := p.view(s)
+	if err != nil {
+		return Plan{}, &StageError{Slide: path, Stage: "plan", Err: err}
+	}
+	return p.planner().plan(s, v)
+}

@@ -1,0 +1,43 @@
+package pipeline
+
+import (
+	"context"
+	"image"
+	"time"
+
+	"microtome/sink"
+	"microtome/slide"
+	"microtome/stages"
+	"microtome/unet"
+)
+
+// A job is one slide on its way to one pyramid, with everything that the graph needs.
+type job struct {
+	view     *slide.View
+	grid     slide.Grid
+	model    unet.Model
+	dst      *sink.Pyramid
+	budget   *stages.Budget
+	workers  int
+	tileDone func(slide.Tile)
+}
+
+// segment is the graph: it labels every pixel of the grid's region and writes the labels to the
+// pyramid, without committing it. It returns the time that each stage's workers were busy.
+func (j job) segment(ctx context.Context) ([]sink.StageTime, error) {
+	r := newRun(ctx)
+	core := j.grid.Core
+	edge := j.grid.Before + core + j.grid.After
+	pix, labels := edge*edge*j.model.Spec().Channels, core*core
+	var order stages.Order
+
+	tiles := from(r, j.grid.All())
+	blank := then(tiles, "lease", 1, stages.Lease(j.budget, pix, labels))
+	patches := then(blank, "read", j.workers, stages.Read(j.view))
+	masks := then(patches, "infer", j.workers, stages.Infer(j.model))
+	inOrder := then(masks, "order", 1, order.Next)
+	err := to(inOrder, "write", stages.Write(j.dst, j.grid.Region.Min, core, j.tileDone))
+
+	order.Release()
+	return r.times(), err
+}

@@ -1,0 +1,212 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"microtome/sink"
+	"microtome/slide"
+	"microtome/stages"
+)
+
+const (
+	testCore  = 16
+	testLease = 3*(testCore+2*fakeMargin)*(testCore+2*fakeMargin) + testCore*testCore
+)
+
+// A graph is a segment job over fakes.
+type graph struct {
+	reader    *fakeReader
+	model     *fakeModel
+	container *fakeContainer
+	budget    *stages.Budget
+	tiles     int
+	job
+}
+
+// newGraph lays a fake slide of some size, with memory for leases tiles.
+func newGraph(size image.Point, workers, leases int) *graph {
+	g := &graph{
+		reader:    &fakeReader{size: size, block: 24},
+		model:     &fakeModel{},
+		container: &fakeContainer{size: size, tile: testCore},
+		budget:    stages.NewBudget(int64(leases) * testLease),
+	}
+	view, err := slide.New(g.reader, 1<<20).AtLevel(0)
+	if err != nil {
+		panic(err)
+	}
+	g.job = job{
+		view:     view,
+		grid:     slide.Grid{Region: image.Rectangle{Max: size}, Core: testCore, Before: fakeMargin, After: fakeMargin, Panel: 2},
+		model:    g.model,
+		dst:      sink.NewPyramid(size, testCore, sink.Majority, g.container),
+		budget:   g.budget,
+		workers:  workers,
+		tileDone: func(slide.Tile) { g.tiles++ },
+	}
+	return g
+}
+
+// run segments and commits, as Pipeline does.
+func (g *graph) run(ctx context.Context) error {
+	if _, err := g.segment(ctx); err != nil {
+		return errors.Join(err, g.dst.Abort())
+	}
+	return g.dst.Commit()
+}
+
+// checkLeak fails the test when a failed graph kept memory or files.
+func (g *graph) checkLeak(t *testing.T) {
+	t.Helper()
+	if used := g.budget.Used(); used != 0 {
+		t.Errorf("%d bytes leaked", used)
+	}
+	if g.container.committed || !g.container.aborted {
+		t.Errorf("committed %v, aborted %v after a failure", g.container.committed, g.container.aborted)
+	}
+}
+
+func TestSegmentLabelsEveryPixelOnce(t *testing.T) {
+	for _, size := range []image.Point{{1, 1}, {7, 3}, {16, 16}, {17, 16}, {65, 33}, {128, 5}} {
+		for _, workers := range []int{1, 2, 4, 8} {
+			for _, leases := range []int{1, 2, 25} {
+				t.Run(fmt.Sprintf("%v, %d workers, %d leases", size, workers, leases), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						g := newGraph(size, workers, leases)
+						g.model.wait = time.Millisecond
+						if err := g.run(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+						for y := range size.Y {
+							for x := range size.X {
+								if got, want := g.container.pix[y*size.X+x], want(size, x, y); got != want {
+									t.Fatalf("label at (%d, %d) is %d, want %d", x, y, got, want)
+								}
+							}
+						}
+						if !g.container.committed || g.budget.Used() != 0 {
+							t.Errorf("committed %v, %d bytes leaked", g.container.committed, g.budget.Used())
+						}
+						if high := g.budget.High(); high > int64(leases)*testLease {
+							t.Errorf("%d bytes in flight, %d leases of %d allowed", high, leases, testLease)
+						}
+						if g.tiles != g.grid.Len() {
+							t.Errorf("%d tiles done of %d", g.tiles, g.grid.Len())
+						}
+						if g.model.most > int64(workers) {
+							t.Errorf("%d predictions at a time, %d workers", g.model.most, workers)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+var errInjected = errors.New("injected")
+
+// TestFaultAtEveryPosition fails each read, each prediction, each write of a tile and the commit, one
+// at a time, with few and with many tiles in flight: no deadlock, no leak, nothing committed, and an
+// error that names the stage. synctest fails on a goroutine that is left behind.
+func TestFaultAtEveryPosition(t *testing.T) {
+	size := image.Pt(75, 53)
+	stagesOf := map[string]func(g *graph, n int64){
+		"read":        func(g *graph, n int64) { g.reader.failAt = n },
+		"infer":       func(g *graph, n int64) { g.model.failAt = n },
+		"infer panic": func(g *graph, n int64) { g.model.failAt, g.model.panics = n, true },
+		"write":       func(g *graph, n int64) { g.container.failAt = n },
+	}
+	for name, inject := range stagesOf {
+		t.Run(name, func(t *testing.T) {
+			positions := 0
+			for n := int64(1); ; n++ {
+				fired := true
+				for _, leases := range []int{1, 3, 30} {
+					synctest.Test(t, func(t *testing.T) {
+						g := newGraph(size, 3, leases)
+						g.reader.err, g.model.err, g.container.err = errInjected, errInjected, errInjected
+						g.reader.wait, g.model.wait, g.container.wait = 2*time.Millisecond, 3*time.Millisecond, time.Millisecond
+						inject(g, n)
+						err := g.run(t.Context())
+						if err == nil {
+							fired = false // past the last position
+							return
+						}
+						var se *StageError
+						if !errors.As(err, &se) || se.Stage != name[:min(5, len(name))] && se.Stage != name {
+							t.Errorf("position %d: error %v does not name stage %s", n, err, name)
+						}
+						if !g.model.panics {
+							if !errors.Is(err, errInjected) {
+								t.Errorf("position %d: error %v", n, err)
+							}
+							g.checkLeak(t)
+						}
+					})
+				}
+				if !fired {
+					break
+				}
+				positions++
+			}
+			if least := newGraph(size, 1, 1).grid.Len() / 2; positions < least {
+				t.Errorf("only %d positions were tried, expected %d or more", positions, least)
+			}
+		})
+	}
+	t.Run("commit", func(t *testing.T) {
+		g := newGraph(size, 3, 30)
+		g.container.failCommit, g.container.err = true, errInjected
+		if err := g.run(t.Context()); !errors.Is(err, errInjected) || g.container.committed {
+			t.Errorf("error %v, committed %v", err, g.container.committed)
+		}
+	})
+}
+
+// TestCancelAtEveryMoment ends the context after every millisecond of a run.
+func TestCancelAtEveryMoment(t *testing.T) {
+	done := false
+	for ms := 0; !done; ms++ {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGraph(image.Pt(75, 53), 2, 5)
+			g.reader.wait, g.model.wait, g.container.wait = time.Millisecond, 3*time.Millisecond, time.Millisecond
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Duration(ms)*time.Millisecond, func() { cancel(errInjected) })
+			err := g.run(ctx)
+			if done = err == nil; done {
+				return
+			}
+			if !errors.Is(err, errInjected) {
+				t.Fatalf("after %d ms: error %v", ms, err)
+			}
+			g.checkLeak(t)
+		})
+	}
+}
+
+// TestBackPressure lets the writer be slow: no more tiles may be read than the memory allows.
+func TestBackPressure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGraph(image.Pt(16*40, 16), 4, 6)
+		g.container.wait = time.Second
+		ahead := atomic.Int64{}
+		done := g.tileDone
+		g.tileDone = func(tile slide.Tile) {
+			done(tile)
+			ahead.Store(max(ahead.Load(), g.model.predictions.Load()-int64(g.tiles)))
+		}
+		if err := g.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if ahead.Load() > 6 {
+			t.Errorf("the network was %d tiles ahead of the writer, memory is for 6", ahead.Load())
+		}
+	})
+}

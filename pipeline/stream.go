@@ -1,0 +1,106 @@
+package pipeline
+
+import (
+	"context"
+	"iter"
+	"sync/atomic"
+	"time"
+
+	"github.com/reugn/go-streams"
+	"github.com/reugn/go-streams/extension"
+	"github.com/reugn/go-streams/flow"
+
+	"microtome/stages"
+)
+
+// A run is one graph at work. go-streams moves values between its operators; a run adds what
+// go-streams lacks: types between stages, a context, the first error winning, panics turned into
+// errors, and every value still in flight after a failure being released.
+type run struct {
+	ctx    context.Context
+	fail   context.CancelCauseFunc
+	clocks []*clock
+}
+
+// A clock adds up the time that the workers of a stage spend inside it.
+type clock struct {
+	stage string
+	ns    atomic.Int64
+}
+
+func newRun(ctx context.Context) *run {
+	ctx, fail := context.WithCancelCause(ctx)
+	return &run{ctx: ctx, fail: fail}
+}
+
+// A stream is an outlet of go-streams known to carry values of type T.
+type stream[T any] struct {
+	*run
+	out streams.Source
+}
+
+// from starts a stream with the values of seq, and stops early when the run fails. A stream must be
+// ended by [to]: the goroutines of an operator that nothing reads from wait for ever.
+func from[T any](r *run, seq iter.Seq[T]) stream[T] {
+	ch := make(chan any)
+	go func() {
+		defer close(ch)
+		for v := range seq {
+			select {
+			case ch <- v:
+			case <-r.ctx.Done():
+				return
+			}
+		}
+	}()
+	return stream[T]{r, extension.NewChanSource(ch)}
+}
+
+// then adds a stage with workers goroutines; more than one loses the order of values.
+func then[In, Out any](s stream[In], name string, workers int, fn stages.Func[In, Out]) stream[Out] {
+	return stream[Out]{s.run, s.out.Via(operator(s.run, name, workers, fn))}
+}
+
+// to adds the last stage, with one worker, waits until all values have reached it or were released,
+// and returns the first error of the run.
+func to[In any](s stream[In], name string, fn stages.Func[In, struct{}]) error {
+	defer s.fail(nil)
+	s.out.Via(operator(s.run, name, 1, fn)).To(extension.NewIgnoreSink())
+	return context.Cause(s.ctx)
+}
+
+func operator[In, Out any](r *run, name string, workers int, fn stages.Func[In, Out]) streams.Flow {
+	c := &clock{stage: name}
+	r.clocks = append(r.clocks, c)
+	return flow.NewFlatMap(func(v In) []Out {
+		if r.ctx.Err() != nil { // the run has failed: drain
+			release(v)
+			return nil
+		}
+		start := time.Now()
+		out, err := guard(r.ctx, fn, v)
+		c.ns.Add(int64(time.Since(start)))
+		if err != nil {
+			r.fail(&StageError{Stage: name, Tile: tileOf(v), Err: err})
+			return nil
+		}
+		return []Out{out}
+	}, workers)
+}
+
+// guard calls fn and turns a panic into an error. What fn held when it panicked is not released: it
+// cannot be told whether fn had released it already.
+func guard[In, Out any](ctx context.Context, fn stages.Func[In, Out], v In) (out Out, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = newPanicError(p)
+		}
+	}()
+	return fn(ctx, v)
+}
+
+func release(v any) {
+	if r, ok := v.(interface{ Release() }); ok {
+		r.Release()
+	}
+}

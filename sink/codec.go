@@ -1,0 +1,87 @@
+package sink
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/jpeg"
+
+	"github.com/klauspost/compress/zlib"
+	"github.com/klauspost/compress/zstd"
+)
+
+// A codec compresses the tiles of a TIFF. It appends to dst.
+type codec struct {
+	name        string
+	compression uint16 // TIFF tag 259
+	encode      func(dst, pix []byte) ([]byte, error)
+}
+
+// Compressions lists what TIFFConfig.Compression may be for masks, the default first.
+func Compressions() []string { return []string{"lzw", "deflate", "zstd", "packbits", "none"} }
+
+// newCodec returns the codec of a name. tile is the edge of a tile, for jpeg.
+func newCodec(name string, tile int) (codec, error) {
+	switch name {
+	case "lzw":
+		e := new(lzwEncoder)
+		return codec{name, 5, func(dst, pix []byte) ([]byte, error) { return e.encode(dst, pix), nil }}, nil
+	case "deflate":
+		var buf bytes.Buffer
+		z := zlib.NewWriter(&buf)
+		return codec{name, 8, func(dst, pix []byte) ([]byte, error) {
+			buf.Reset()
+			z.Reset(&buf)
+			if _, err := z.Write(pix); err != nil {
+				return nil, err
+			}
+			err := z.Close()
+			return append(dst, buf.Bytes()...), err
+		}}, nil
+	case "zstd":
+		z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<18))
+		return codec{name, 50000, func(dst, pix []byte) ([]byte, error) { return z.EncodeAll(pix, dst), nil }}, err
+	case "packbits":
+		return codec{name, 32773, func(dst, pix []byte) ([]byte, error) { return packBits(dst, pix, tile), nil }}, nil
+	case "none":
+		return codec{name, 1, func(dst, pix []byte) ([]byte, error) { return append(dst, pix...), nil }}, nil
+	case "jpeg":
+		var buf bytes.Buffer
+		rgba := image.NewRGBA(image.Rect(0, 0, tile, tile))
+		return codec{name, 7, func(dst, pix []byte) ([]byte, error) {
+			for i := range len(pix) / 3 {
+				copy(rgba.Pix[4*i:], pix[3*i:3*i+3])
+				rgba.Pix[4*i+3] = 255
+			}
+			buf.Reset()
+			err := jpeg.Encode(&buf, rgba, &jpeg.Options{Quality: 80})
+			return append(dst, buf.Bytes()...), err
+		}}, nil
+	}
+	return codec{}, fmt.Errorf("unknown compression %q: give one of %v", name, Compressions())
+}
+
+// packBits appends the run-length code of TIFF 6.0, section 9, each row by itself.
+func packBits(dst, pix []byte, width int) []byte {
+	for ; len(pix) > 0; pix = pix[width:] {
+		row := pix[:width]
+		for len(row) > 0 {
+			run := 1
+			for run < min(len(row), 128) && row[run] == row[0] {
+				run++
+			}
+			if run > 1 {
+				dst = append(dst, byte(1-run), row[0])
+				row = row[run:]
+				continue
+			}
+			n := 1 // literal, until two equal bytes begin a run
+			for n < min(len(row), 128) && (n+1 == len(row) || row[n] != row[n+1]) {
+				n++
+			}
+			dst = append(append(dst, byte(n-1)), row[:n]...)
+			row = row[n:]
+		}
+	}
+	return dst
+}

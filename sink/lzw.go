@@ -1,0 +1,73 @@
+package sink
+
+// lzwEncoder writes the LZW of TIFF 6.0, section 13: codes of 9 to 12 bits, most significant bit first,
+// and a code grows one entry before it must. compress/lzw of the standard library lacks that quirk.
+type lzwEncoder struct {
+	// table maps a string and its next byte to a code: key<<12 | code, open addressing. The key is
+	// prefix code << 8 | byte, 20 bits; 0 is an empty slot, as no code is 0.
+	table [lzwSlots]uint32
+}
+
+const (
+	lzwSlots = 1 << 14 // four times the codes: short probes
+	lzwClear = 256
+	lzwEnd   = 257
+	lzwFirst = 258
+	lzwFull  = 4094 // next code at which the table starts anew
+)
+
+func (e *lzwEncoder) encode(dst, src []byte) []byte {
+	var acc uint64 // bits not yet written, right-aligned
+	var held uint  // how many
+	width := uint(9)
+	next := uint32(lzwFirst)
+	put := func(code uint32) {
+		acc = acc<<width | uint64(code)
+		held += width
+		for held >= 8 {
+			held -= 8
+			dst = append(dst, byte(acc>>held))
+		}
+	}
+	clear(e.table[:])
+	put(lzwClear)
+	if len(src) > 0 {
+		prefix := uint32(src[0])
+	bytes:
+		for _, b := range src[1:] {
+			key := prefix<<8 | uint32(b)
+			slot := key * 2654435761 >> (32 - 14)
+			for e.table[slot] != 0 {
+				if e.table[slot]>>12 == key {
+					prefix = e.table[slot] & 0xfff
+					continue bytes
+				}
+				slot = (slot + 1) % lzwSlots
+			}
+			put(prefix)
+			e.table[slot] = key<<12 | next
+			prefix = uint32(b)
+			next++
+			switch {
+			case next == lzwFull:
+				put(lzwClear)
+				clear(e.table[:])
+				next, width = lzwFirst, 9
+			case next == 1<<width:
+				width++
+			}
+		}
+		put(prefix)
+		if next++; next == lzwFull { // the reader starts anew here too
+			put(lzwClear)
+			width = 9
+		} else if next == 1<<width {
+			width++
+		}
+	}
+	put(lzwEnd)
+	if held > 0 {
+		dst = append(dst, byte(acc<<(8-held)))
+	}
+	return dst
+}

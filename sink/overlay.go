@@ -1,0 +1,66 @@
+package sink
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/png"
+)
+
+// Colors are the class colours of pictures, by label: Okabe and Ito's palette, which people with the
+// common colour deficiencies can tell apart. Label 0 is background and stays clear; labels past the
+// end begin again at 1.
+var Colors = []color.RGBA{
+	{},
+	{0, 114, 178, 255}, // blue
+	{230, 159, 0, 255}, // orange
+	{0, 158, 115, 255}, // green
+	{204, 121, 167, 255},
+	{86, 180, 233, 255},
+	{213, 94, 0, 255},
+	{240, 228, 66, 255},
+}
+
+// ColorOf returns the colour of a label.
+func ColorOf(label byte) color.RGBA {
+	if label == 0 {
+		return Colors[0]
+	}
+	return Colors[1+(int(label)-1)%(len(Colors)-1)]
+}
+
+// WriteOverlay writes a PNG of a picture of the slide with the labels drawn over it: a light tint
+// inside, a line along the edge of each region.
+func WriteOverlay(path string, slide *image.RGBA, mask *Overview) error {
+	size := slide.Bounds().Size()
+	label := func(x, y int) byte {
+		mx, my := x*mask.Size.X/size.X, y*mask.Size.Y/size.Y
+		return mask.Pix[my*mask.Size.X+mx]
+	}
+	out := image.NewRGBA(image.Rectangle{Max: size})
+	for y := range size.Y {
+		for x := range size.X {
+			c := slide.RGBAAt(slide.Rect.Min.X+x, slide.Rect.Min.Y+y)
+			if l := label(x, y); l != 0 {
+				tint := 90
+				if x > 0 && label(x-1, y) != l || y > 0 && label(x, y-1) != l ||
+					x+1 < size.X && label(x+1, y) != l || y+1 < size.Y && label(x, y+1) != l {
+					tint = 255
+				}
+				c = blend(c, ColorOf(l), tint)
+			}
+			out.SetRGBA(x, y, c)
+		}
+	}
+	var buf bytes.Buffer
+	if err := png.Encode(&buf, out); err != nil {
+		return err
+	}
+	return writeFile(path, buf.Bytes())
+}
+
+// blend lays part/255 of b over a.
+func blend(a, b color.RGBA, part int) color.RGBA {
+	mix := func(a, b uint8) uint8 { return uint8((int(a)*(255-part) + int(b)*part + 127) / 255) }
+	return color.RGBA{mix(a.R, b.R), mix(a.G, b.G), mix(a.B, b.B), 255}
+}

@@ -1,0 +1,240 @@
+package sink
+
+import (
+	"errors"
+	"fmt"
+	"image"
+)
+
+// A Container stores the tiles of a pyramid in one file format.
+type Container interface {
+	// WriteTile stores tile (x, y) of a level: tile × tile × bands bytes, 0 past the edge of the image.
+	// Each tile comes exactly once, in any order. pix is only valid during the call.
+	WriteTile(level, x, y int, pix []byte) error
+	// Commit makes the file whole and durable under its final name, or fails and leaves nothing there.
+	Commit() error
+	// Abort removes what was written. After Commit it does nothing.
+	Abort() error
+}
+
+// A Pyramid builds the levels of an image from rectangles of level 0. Level k+1 has half the width and
+// height of level k, rounded up; the last level fits one tile. It is not safe for concurrent use.
+type Pyramid struct {
+	tile    int
+	reduce  Reduce
+	out     []Container
+	levels  []pyramidLevel
+	counts  [256]int64
+	written int64
+	free    [][]byte
+	open    int
+	high    int
+}
+
+type pyramidLevel struct {
+	size, tiles image.Point
+	open        map[image.Point]*openTile
+	finished    []uint64 // a bit a tile
+}
+
+// An openTile still waits for left pixels.
+type openTile struct {
+	pix     []byte
+	left    int
+	covered []uint64 // a bit a pixel; level 0 only, and only for tiles that come in parts
+}
+
+// NewPyramid builds an image of size, in tiles of tile × tile, into the containers.
+func NewPyramid(size image.Point, tile int, reduce Reduce, out ...Container) *Pyramid {
+	p := &Pyramid{tile: tile, reduce: reduce, out: out}
+	for _, s := range Levels(size, tile) {
+		n := image.Pt((s.X+tile-1)/tile, (s.Y+tile-1)/tile)
+		p.levels = append(p.levels, pyramidLevel{s, n, map[image.Point]*openTile{}, make([]uint64, (n.X*n.Y+63)/64)})
+	}
+	return p
+}
+
+// Levels returns the sizes of the levels of a pyramid over an image.
+func Levels(size image.Point, tile int) []image.Point {
+	levels := []image.Point{size}
+	for size.X > tile || size.Y > tile {
+		size = image.Pt((size.X+1)/2, (size.Y+1)/2)
+		levels = append(levels, size)
+	}
+	return levels
+}
+
+// Write stores the rectangle r of level 0, whose rows are stride bytes apart in pix. A pixel outside
+// the image, or one that was written before, is an error.
+func (p *Pyramid) Write(r image.Rectangle, stride int, pix []byte) error {
+	if r.Empty() || !r.In(image.Rectangle{Max: p.levels[0].size}) {
+		return fmt.Errorf("rectangle %v is not inside the image of %v pixels", r, p.levels[0].size)
+	}
+	t := p.tile
+	for ty := r.Min.Y / t; ty*t < r.Max.Y; ty++ {
+		for tx := r.Min.X / t; tx*t < r.Max.X; tx++ {
+			part := image.Rect(tx*t, ty*t, (tx+1)*t, (ty+1)*t).Intersect(r)
+			from := pix[(part.Min.Y-r.Min.Y)*stride+part.Min.X-r.Min.X:]
+			if err := p.writePart(image.Pt(tx, ty), part, stride, from); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writePart stores the part of one tile of level 0.
+func (p *Pyramid) writePart(at image.Point, part image.Rectangle, stride int, pix []byte) error {
+	ot, err := p.tileAt(0, at)
+	if err != nil {
+		return err
+	}
+	w, h := part.Dx(), part.Dy()
+	x0, y0 := part.Min.X-at.X*p.tile, part.Min.Y-at.Y*p.tile
+	if ot.covered != nil || w*h < ot.left { // comes in parts
+		if ot.covered == nil {
+			ot.covered = make([]uint64, p.tile*((p.tile+63)/64))
+		}
+		if cover(ot.covered, p.tile, x0, y0, w, h) {
+			return fmt.Errorf("pixels of %v were written twice", part)
+		}
+	}
+	for y := range h {
+		row := pix[y*stride:][:w]
+		copy(ot.pix[(y0+y)*p.tile+x0:], row)
+		count(&p.counts, row)
+	}
+	p.written += int64(w) * int64(h)
+	ot.left -= w * h
+	return p.finish(0, at, ot)
+}
+
+// cover marks a rectangle of a tile and reports whether any of it was marked before.
+func cover(bits []uint64, tile, x0, y0, w, h int) (twice bool) {
+	words := (tile + 63) / 64
+	for y := y0; y < y0+h; y++ {
+		row := bits[y*words:][:words]
+		for x := x0; x < x0+w; {
+			n := min(64-x%64, x0+w-x)
+			mask := (^uint64(0) >> (64 - n)) << (x % 64)
+			twice = twice || row[x/64]&mask != 0
+			row[x/64] |= mask
+			x += n
+		}
+	}
+	return twice
+}
+
+// tileAt returns the open tile at a place of a level, opening it when this is its first part.
+func (p *Pyramid) tileAt(level int, at image.Point) (*openTile, error) {
+	l := &p.levels[level]
+	if ot := l.open[at]; ot != nil {
+		return ot, nil
+	}
+	if i := at.Y*l.tiles.X + at.X; l.finished[i/64]>>(i%64)&1 == 1 {
+		return nil, fmt.Errorf("tile %v of level %d was written twice", at, level)
+	}
+	w, h := l.clip(at, p.tile)
+	ot := &openTile{left: w * h}
+	if n := len(p.free); n > 0 {
+		ot.pix, p.free = p.free[n-1], p.free[:n-1]
+		clear(ot.pix)
+	} else {
+		ot.pix = make([]byte, p.tile*p.tile)
+	}
+	l.open[at] = ot
+	p.open++
+	p.high = max(p.high, p.open)
+	return ot, nil
+}
+
+// clip returns the size of a tile's part inside the image.
+func (l *pyramidLevel) clip(at image.Point, tile int) (w, h int) {
+	return min(tile, l.size.X-at.X*tile), min(tile, l.size.Y-at.Y*tile)
+}
+
+// finish hands a tile that waits for nothing to the containers and adds it to its parent.
+func (p *Pyramid) finish(level int, at image.Point, ot *openTile) error {
+	if ot.left > 0 {
+		return nil
+	}
+	for _, c := range p.out {
+		if err := c.WriteTile(level, at.X, at.Y, ot.pix); err != nil {
+			return err
+		}
+	}
+	l := &p.levels[level]
+	i := at.Y*l.tiles.X + at.X
+	l.finished[i/64] |= 1 << (i % 64)
+	delete(l.open, at)
+	p.open--
+	if level+1 == len(p.levels) {
+		p.free = append(p.free, ot.pix)
+		return nil
+	}
+	up := at.Div(2)
+	parent, err := p.tileAt(level+1, up)
+	if err != nil {
+		return err
+	}
+	w, h := l.clip(at, p.tile)
+	x0, y0 := at.X%2*p.tile/2, at.Y%2*p.tile/2
+	p.reduce(parent.pix[y0*p.tile+x0:], ot.pix, p.tile, w, h)
+	p.free = append(p.free, ot.pix)
+	parent.left -= (w + 1) / 2 * ((h + 1) / 2)
+	return p.finish(level+1, up, parent)
+}
+
+// Counts returns the pixels of level 0 by value. Their sum is the number of pixels written.
+func (p *Pyramid) Counts() [256]int64 { return p.counts }
+
+// Expected returns the pixels of level 0, and Written those that have come.
+func (p *Pyramid) Expected() int64 { return int64(p.levels[0].size.X) * int64(p.levels[0].size.Y) }
+
+// Written returns the pixels of level 0 that have come.
+func (p *Pyramid) Written() int64 { return p.written }
+
+// High returns the most tiles that were open at one time.
+func (p *Pyramid) High() int { return p.high }
+
+// Commit commits every container. It fails, and aborts all of them, when a pixel is missing or a
+// container cannot be made whole.
+func (p *Pyramid) Commit() error {
+	if p.written != p.Expected() {
+		err := fmt.Errorf("%d of %d pixels are missing from the mask", p.Expected()-p.written, p.Expected())
+		return errors.Join(err, p.Abort())
+	}
+	for _, c := range p.out {
+		if err := c.Commit(); err != nil {
+			return errors.Join(err, p.Abort())
+		}
+	}
+	return nil
+}
+
+// Abort aborts every container that is not committed.
+func (p *Pyramid) Abort() error {
+	var errs []error
+	for _, c := range p.out {
+		errs = append(errs, c.Abort())
+	}
+	return errors.Join(errs...)
+}
+
+// OpenBytes bounds the memory of the tiles that are open at a time when cores of an edge arrive in
+// vertical panels: at each level the seam below the rows done so far, one tile high and a panel wide,
+// and the seam right of the panels done so far, which grows only with the image's height in tiles that
+// straddle it; a panel of cores that are multiples of the tile has none at level 0.
+func OpenBytes(size image.Point, tile, core, panel int) int64 {
+	open := 0
+	for k, s := range Levels(size, tile) {
+		reach := core * panel >> k // of a panel at this level, px
+		wide := min(reach/tile+2, (s.X+tile-1)/tile)
+		high := 0
+		if reach%tile != 0 || reach == 0 {
+			high = (s.Y + tile - 1) / tile
+		}
+		open += wide + high
+	}
+	return int64(open) * int64(tile) * int64(tile)
+}

@@ -1,0 +1,160 @@
+package sink
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// Notice stands in every summary.
+const Notice = "not for diagnostic use"
+
+// A Summary is what summary.json says of a slide: what ran on what, and what came out. Times, busy
+// seconds and memory differ from run to run; the rest does not.
+type Summary struct {
+	Status    string    `json:"status"` // "done"
+	Notice    string    `json:"notice"`
+	Version   string    `json:"version"`
+	Arguments []string  `json:"arguments"`
+	Started   time.Time `json:"started"`
+	Seconds   float64   `json:"seconds"`
+
+	Slide    SlideSummary      `json:"slide"`
+	Model    ModelSummary      `json:"model"`
+	Mask     MaskSummary       `json:"mask"`
+	Classes  []ClassSummary    `json:"classes"`
+	Coverage CoverageSummary   `json:"coverage"`
+	Stages   []StageTime       `json:"stages"`
+	Memory   MemorySummary     `json:"memory"`
+	Warnings []string          `json:"warnings"`
+	Outputs  map[string]Output `json:"outputs"` // by file name
+}
+
+// SlideSummary says which slide it was.
+type SlideSummary struct {
+	Path        string  `json:"path"`
+	Fingerprint string  `json:"fingerprint"` // see Fingerprint
+	Vendor      string  `json:"vendor"`
+	Width       int     `json:"width"` // of level 0, px
+	Height      int     `json:"height"`
+	MPP         float64 `json:"mpp"`    // µm a pixel that the slide states; 0: none
+	Bounds      [4]int  `json:"bounds"` // scanned area: x, y, width, height in pixels of level 0
+}
+
+// ModelSummary says which model it was, and on what it ran.
+type ModelSummary struct {
+	Name    string   `json:"name"`
+	SHA256  string   `json:"sha256"`
+	Engine  string   `json:"engine"`
+	Stride  int      `json:"stride"`
+	Before  int      `json:"before"`
+	After   int      `json:"after"`
+	Classes []string `json:"classes"`
+	MPP     float64  `json:"mpp"`
+}
+
+// MaskSummary says how the mask lies on the slide.
+type MaskSummary struct {
+	Width  int     `json:"width"` // px
+	Height int     `json:"height"`
+	MPP    float64 `json:"mpp"`    // µm a pixel; 0: unknown
+	Level  int     `json:"level"`  // of the slide that pixels came from
+	Scale  float64 `json:"scale"`  // pixels of that level a mask pixel; 1: as they are
+	Origin [2]int  `json:"origin"` // of the mask in the slide at the mask's resolution, px
+	Core   int     `json:"core"`   // of the tiles, px
+	Tiles  int     `json:"tiles"`
+}
+
+// ClassSummary is the area of a class.
+type ClassSummary struct {
+	Label  int      `json:"label"`
+	Name   string   `json:"name"`
+	Pixels int64    `json:"pixels"`
+	MM2    *float64 `json:"mm2"` // null: the resolution is unknown
+}
+
+// CoverageSummary is the audit that every pixel was labelled: the two are equal.
+type CoverageSummary struct {
+	Expected int64 `json:"expected"`
+	Written  int64 `json:"written"`
+}
+
+// StageTime is how long the workers of a stage were busy, added up.
+type StageTime struct {
+	Stage   string  `json:"stage"`
+	Seconds float64 `json:"seconds"`
+}
+
+// MemorySummary is the memory allowed, planned, and the most the process had, in bytes.
+type MemorySummary struct {
+	Limit   int64 `json:"limit"`
+	Planned int64 `json:"planned"`
+	Peak    int64 `json:"peak"`
+}
+
+// Output is a file beside the summary.
+type Output struct {
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// WriteSummary writes s as JSON. Write it last.
+func WriteSummary(path string, s *Summary) error {
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(data, '\n'))
+}
+
+// ReadSummary reads what WriteSummary wrote.
+func ReadSummary(path string) (*Summary, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s := new(Summary)
+	if err := json.Unmarshal(data, s); err != nil || s.Slide.Fingerprint == "" {
+		return nil, fmt.Errorf("%s is not a summary of microtome", path)
+	}
+	return s, nil
+}
+
+// Describe returns the size and checksum of a file.
+func Describe(path string) (Output, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Output{}, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	return Output{n, hex.EncodeToString(h.Sum(nil))}, err
+}
+
+// Fingerprint identifies a slide without reading gigabytes: the SHA-256 of its length, first MiB and
+// last MiB.
+func Fingerprint(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	const end = 1 << 20
+	h := sha256.New()
+	fmt.Fprintf(h, "%d\n", info.Size())
+	for _, from := range []int64{0, max(0, info.Size()-end)} {
+		if _, err := io.Copy(h, io.NewSectionReader(f, from, end)); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
