@@ -1,0 +1,57 @@
+package slide
+
+import (
+	"image"
+	"iter"
+)
+
+// A Tile is a square of work. Core is what it decides, clipped to the grid's region; Halo is what the
+// network must see for that: the full core square grown by Before to the left and top and by After to
+// the right and bottom. It may leave the view.
+type Tile struct {
+	Index      int // in the order of the grid
+	Core, Halo image.Rectangle
+}
+
+// A Grid lays tiles over a region of a view. All lengths are in pixels of the view.
+type Grid struct {
+	Region        image.Rectangle
+	Core          int // edge of a core
+	Before, After int
+	Panel         int // width of a vertical panel, in cores
+}
+
+// Len returns the number of tiles.
+func (g Grid) Len() int {
+	n := g.tiles()
+	return n.X * n.Y
+}
+
+func (g Grid) tiles() image.Point {
+	return image.Pt((g.Region.Dx()+g.Core-1)/g.Core, (g.Region.Dy()+g.Core-1)/g.Core)
+}
+
+// All gives the tiles panel by panel from the left; in a panel row by row from the top; in a row from
+// the left.
+func (g Grid) All() iter.Seq[Tile] {
+	return func(yield func(Tile) bool) {
+		n := g.tiles()
+		index := 0
+		for panel := 0; panel < n.X; panel += g.Panel {
+			for y := range n.Y {
+				for x := panel; x < min(panel+g.Panel, n.X); x++ {
+					if !yield(g.tile(index, x, y)) {
+						return
+					}
+					index++
+				}
+			}
+		}
+	}
+}
+
+func (g Grid) tile(index, x, y int) Tile {
+	core := image.Rect(x*g.Core, y*g.Core, (x+1)*g.Core, (y+1)*g.Core).Add(g.Region.Min)
+	halo := image.Rect(core.Min.X-g.Before, core.Min.Y-g.Before, core.Max.X+g.After, core.Max.Y+g.After)
+	return Tile{index, core.Intersect(g.Region), halo}
+}

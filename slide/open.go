@@ -1,0 +1,233 @@
+package slide
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Open opens a slide: anything that libvips opens.
+func Open(path string, cfg Config) (*Slide, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	r, err := openFile(path)
+	if err != nil {
+		return nil, &Error{Op: "open", Path: path, Err: err}
+	}
+	return New(r, cfg.CacheBytes), nil
+}
+
+// openFile finds out what a file is, and refuses those that libvips would read wrong.
+func openFile(path string) (*fileReader, error) {
+	if err := readable(path); err != nil {
+		return nil, err
+	}
+	start()
+	loader := findLoader(path)
+	only := slices.Contains(openSlideOnly, strings.ToLower(filepath.Ext(path)))
+	switch {
+	case strings.Contains(loader, "Openslide"):
+		return openOpenSlide(path, loader)
+	case only && !hasOpenSlide():
+		return nil, errors.New("this libvips was built without OpenSlide: install libvips with OpenSlide, see microtome doctor")
+	case only:
+		return nil, errors.New("damaged, truncated or not a slide: OpenSlide does not recognise it; copy it again from the scanner")
+	case loader == "":
+		return nil, errors.New("not an image that libvips or OpenSlide can read")
+	case strings.Contains(loader, "Tiff"):
+		return openTIFF(path, loader)
+	}
+	return openFlat(path, loader)
+}
+
+// readable tells the plain reasons why a file cannot be read better than a decoder would.
+func readable(path string) error {
+	f, err := os.Open(path)
+	var cause *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return errors.New("permission denied: make the file readable for this user")
+	case errors.As(err, &cause):
+		return cause.Err // the path is in our own error
+	case err != nil:
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return err
+	case info.IsDir():
+		return errors.New("is a folder, not a slide")
+	case info.Size() == 0:
+		return errors.New("the file is empty: copy it again")
+	}
+	return nil
+}
+
+// openSlideCache is what OpenSlide 3 keeps of decoded tiles for each open level, bytes.
+const openSlideCache = 32 << 20
+
+func openOpenSlide(path, loader string) (*fileReader, error) {
+	first, err := opening{path, openSlide, 0}.open()
+	if err != nil {
+		return nil, err
+	}
+	defer first.unref()
+	number := func(field string) float64 {
+		v, err := strconv.ParseFloat(first.text("openslide."+field), 64)
+		if err != nil || math.IsInf(v, 0) || math.IsNaN(v) || v < 0 {
+			return 0
+		}
+		return v
+	}
+	r := newFileReader(Info{
+		Path: path, Loader: loader,
+		Vendor:      first.text("openslide.vendor"),
+		Description: first.text("openslide.comment"),
+		MPPX:        number("mpp-x"), MPPY: number("mpp-y"),
+		Objective: number("objective-power"),
+		Resident:  openSlideCache,
+	})
+	levels := int(number("level-count"))
+	for n := range levels {
+		at := fmt.Sprintf("level[%d].", n)
+		tile := image.Pt(int(number(at+"tile-width")), int(number(at+"tile-height")))
+		size := image.Pt(int(number(at+"width")), int(number(at+"height")))
+		r.add(size, number(at+"downsample"), tile, opening{path, openSlide, n})
+	}
+	if w, h := int(number("bounds-width")), int(number("bounds-height")); w > 0 && h > 0 {
+		x, y := int(number("bounds-x")), int(number("bounds-y"))
+		r.info.Bounds = image.Rect(x, y, x+w, y+h)
+	}
+	return r.done()
+}
+
+// openTIFF opens a TIFF that is not one of OpenSlide's formats. Its levels are SubIFDs, as in
+// OME-TIFF, or pages, each about a whole number of times smaller than the first.
+func openTIFF(path, loader string) (*fileReader, error) {
+	pages, err := readTIFF(path)
+	if err != nil {
+		return nil, err
+	}
+	first := pages[0]
+	for _, vendor := range []string{"Aperio", "Hamamatsu", "iScan", "ScanScope"} {
+		if strings.HasPrefix(first.description, vendor) {
+			return nil, errors.New("damaged or truncated: it says it comes from an " + vendor + " scanner, but OpenSlide does not recognise it; copy it again")
+		}
+	}
+	im, err := opening{path, tiffPage, 0}.open()
+	if err != nil {
+		return nil, err
+	}
+	defer im.unref()
+	mpp := 0.0
+	if im.text("resolution-unit") != "" {
+		mpp = plausible(1000 / im.xres())
+	}
+	r := newFileReader(Info{Path: path, Loader: loader, Description: first.description, MPPX: mpp, MPPY: mpp})
+	if x, y, objective := readOME(first.description); x > 0 {
+		r.info.Vendor, r.info.MPPX, r.info.MPPY, r.info.Objective = "ome-tiff", x, y, objective
+	}
+	r.ycc = first.mislabelled
+	r.add(first.size, 1, first.tile, opening{path, tiffPage, 0})
+	for n, sub := range first.sub {
+		if d, ok := shrinks(first.size, sub.size); ok {
+			r.add(sub.size, d, sub.tile, opening{path, tiffSubIFD, n})
+		}
+	}
+	if len(first.sub) == 0 {
+		for n, page := range pages[1:] {
+			if d, ok := shrinks(r.info.Levels[len(r.info.Levels)-1].Size, page.size); ok && d > 1.5 {
+				down, _ := shrinks(first.size, page.size)
+				r.add(page.size, down, page.tile, opening{path, tiffPage, n + 1})
+			}
+		}
+	}
+	if first.tile == (image.Point{}) { // in strips: libvips decodes all of it first
+		r.info.Resident = decodedWhole(first.size)
+	}
+	return r.done()
+}
+
+// shrinks returns how many times smaller b is than a, if it is the same picture by its proportions.
+func shrinks(a, b image.Point) (float64, bool) {
+	if b.X <= 0 || b.Y <= 0 {
+		return 0, false
+	}
+	dx, dy := float64(a.X)/float64(b.X), float64(a.Y)/float64(b.Y)
+	slack := 1/float64(min(b.X, b.Y)) + 0.01 // a pixel of rounding
+	return (dx + dy) / 2, dx >= 1 && dy >= 1 && math.Abs(dx/dy-1) <= slack
+}
+
+func openFlat(path, loader string) (*fileReader, error) {
+	im, err := opening{path, anyLoader, 0}.open()
+	if err != nil {
+		return nil, err
+	}
+	defer im.unref()
+	size := image.Pt(im.width(), im.height())
+	r := newFileReader(Info{Path: path, Loader: loader, Resident: decodedWhole(size)})
+	r.add(size, 1, image.Point{}, opening{path, anyLoader, 0})
+	return r.done()
+}
+
+// decodedWhole returns the memory of an image that libvips decodes before the first pixel: past
+// 100 MB it uses a file in the folder for temporary files.
+func decodedWhole(size image.Point) int64 {
+	return min(3*int64(size.X)*int64(size.Y), 100<<20)
+}
+
+// plausible returns mpp if it may be a microscope's. Screen resolutions such as 72 dpi are not.
+func plausible(mpp float64) float64 {
+	if mpp >= 0.01 && mpp <= 50 {
+		return mpp
+	}
+	return 0
+}
+
+// readOME returns what the OME-XML in a TIFF's description says: µm a pixel and the objective's power.
+func readOME(description string) (mppX, mppY, objective float64) {
+	if !strings.Contains(description, "<OME") {
+		return 0, 0, 0
+	}
+	attribute := func(e xml.StartElement, name string) string {
+		for _, a := range e.Attr {
+			if a.Name.Local == name {
+				return a.Value
+			}
+		}
+		return ""
+	}
+	number := func(e xml.StartElement, name string) float64 {
+		v, err := strconv.ParseFloat(attribute(e, name), 64)
+		if err != nil {
+			return 0
+		}
+		return v
+	}
+	micron := map[string]float64{"": 1, "µm": 1, "um": 1, "mm": 1e3, "nm": 1e-3, "cm": 1e4}
+	for d := xml.NewDecoder(strings.NewReader(description)); ; {
+		token, err := d.Token()
+		if err != nil {
+			return mppX, mppY, objective
+		}
+		e, ok := token.(xml.StartElement)
+		switch {
+		case ok && e.Name.Local == "Objective" && objective == 0:
+			objective = number(e, "NominalMagnification")
+		case ok && e.Name.Local == "Pixels" && mppX == 0:
+			mppX = plausible(number(e, "PhysicalSizeX") * micron[attribute(e, "PhysicalSizeXUnit")])
+			mppY = plausible(number(e, "PhysicalSizeY") * micron[attribute(e, "PhysicalSizeYUnit")])
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package slide
+
+import (
+	"context"
+	"image"
+	"math"
+	"sync"
+
+	"microtome/internal/raster"
+)
+
+// Resampling is separable, with a triangle as wide as a view pixel (or as a level pixel, when the level
+// is enlarged), in fixed point. The weights of a view pixel follow from its coordinates alone.
+
+const (
+	weightBits = 14
+	weightOne  = 1 << weightBits
+	stripRows  = 256 // level rows a strip is made from, about
+)
+
+// A kernel is what one view pixel takes from the level along an axis.
+type kernel struct {
+	first   int // pixel of the level
+	weights []int32
+}
+
+// kernelAt returns the kernel of view pixel i, its weights appended to store.
+func kernelAt(i int, scale float64, store []int32) (kernel, []int32) {
+	center := (float64(i)+0.5)*scale - 0.5
+	radius := max(1, scale)
+	first := int(math.Floor(center-radius)) + 1
+	last := int(math.Ceil(center+radius)) - 1
+	from := len(store)
+	sum := 0.0
+	for x := first; x <= last; x++ {
+		sum += 1 - math.Abs(float64(x)-center)/radius
+	}
+	rest, heaviest := int32(weightOne), from
+	for x := first; x <= last; x++ {
+		w := int32(math.Round((1 - math.Abs(float64(x)-center)/radius) / sum * weightOne))
+		store = append(store, w)
+		rest -= w
+		if w > store[heaviest] {
+			heaviest = len(store) - 1
+		}
+	}
+	store[heaviest] += rest // so that a constant stays what it is
+	return kernel{first, store[from:]}, store
+}
+
+// scratch is the memory of one resampling read, used again by the next.
+type scratch struct {
+	columns, rows []kernel
+	store         []int32
+	level         []byte   // level pixels of a strip
+	wide          []uint16 // the same, resampled along x; 8 bits of fraction
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// ScratchBytes bounds the memory that one Read of an edge × edge rectangle needs beside its result.
+func (v *View) ScratchBytes(edge int) int64 {
+	if v.scale == 1 {
+		return 0
+	}
+	span := float64(edge)*v.scale + 2*max(1, v.scale) + 2
+	rows := stripRows + 4*max(1, v.scale) + 2
+	return int64(rows * (3*span + 6*float64(edge)))
+}
+
+// resample fills dst with a rectangle of a view that is not a level as it is.
+func (v *View) resample(ctx context.Context, dst []byte, r image.Rectangle) error {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.store = s.store[:0]
+	s.columns = s.columns[:0]
+	x0, x1 := math.MaxInt, math.MinInt
+	for x := r.Min.X; x < r.Max.X; x++ {
+		var k kernel
+		k, s.store = kernelAt(raster.Reflect(x, v.size.X), v.scale, s.store)
+		s.columns = append(s.columns, k)
+		x0, x1 = min(x0, k.first), max(x1, k.first+len(k.weights))
+	}
+	kept := len(s.store)
+	strip := max(1, int(stripRows/v.scale))
+	for y := r.Min.Y; y < r.Max.Y; y += strip {
+		s.store, s.rows = s.store[:kept], s.rows[:0]
+		y0, y1 := math.MaxInt, math.MinInt
+		for i := y; i < min(y+strip, r.Max.Y); i++ {
+			var k kernel
+			k, s.store = kernelAt(raster.Reflect(i, v.size.Y), v.scale, s.store)
+			s.rows = append(s.rows, k)
+			y0, y1 = min(y0, k.first), max(y1, k.first+len(k.weights))
+		}
+		area := image.Rect(x0, y0, x1, y1)
+		s.level = grow(s.level, 3*area.Dx()*area.Dy())
+		if err := v.slide.fill(ctx, v.level, s.level, area); err != nil {
+			return err
+		}
+		s.wide = grow(s.wide, 3*r.Dx()*area.Dy())
+		s.alongX(area)
+		s.alongY(dst[3*r.Dx()*(y-r.Min.Y):], y0)
+	}
+	return nil
+}
+
+// alongX resamples each row of the strip.
+func (s *scratch) alongX(area image.Rectangle) {
+	for y := range area.Dy() {
+		line := s.level[3*area.Dx()*y:][:3*area.Dx()]
+		out := s.wide[3*len(s.columns)*y:][:3*len(s.columns)]
+		for x, k := range s.columns {
+			from := line[3*(k.first-area.Min.X):][:3*len(k.weights)]
+			var red, green, blue int32 = 1 << 5, 1 << 5, 1 << 5
+			for i, w := range k.weights {
+				red += w * int32(from[3*i])
+				green += w * int32(from[3*i+1])
+				blue += w * int32(from[3*i+2])
+			}
+			out[3*x], out[3*x+1], out[3*x+2] = uint16(red>>6), uint16(green>>6), uint16(blue>>6)
+		}
+	}
+}
+
+// alongY resamples the columns of the strip, whose first row is level row y0, into rows of dst.
+func (s *scratch) alongY(dst []byte, y0 int) {
+	width := 3 * len(s.columns)
+	for y, k := range s.rows {
+		out := dst[width*y:][:width]
+		for x := range out {
+			sum := int64(1) << (weightBits + 7)
+			for i, w := range k.weights {
+				sum += int64(w) * int64(s.wide[width*(k.first-y0+i)+x])
+			}
+			out[x] = byte(min(max(sum>>(weightBits+8), 0), 255))
+		}
+	}
+}
+
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// Thumbnail returns the slide with a long edge of at most edge pixels.
+func (s *Slide) Thumbnail(ctx context.Context, edge int) (*image.RGBA, error) {
+	full := s.info.Levels[0].Size
+	down := max(1, float64(max(full.X, full.Y))/float64(edge))
+	level := 0
+	for n, l := range s.info.Levels {
+		if l.Downsample <= down {
+			level = n
+		}
+	}
+	size := func(n int) int { return max(1, int(float64(n)/down)) }
+	v := &View{slide: s, level: level, scale: down / s.info.Levels[level].Downsample, size: image.Pt(size(full.X), size(full.Y))}
+	out := image.NewRGBA(image.Rectangle{Max: v.size})
+	const step = 128 // reads in squares: a level may be far larger than its thumbnail
+	pix := make([]byte, 3*step*step)
+	for y := 0; y < v.size.Y; y += step {
+		for x := 0; x < v.size.X; x += step {
+			r := image.Rect(x, y, x+step, y+step).Intersect(out.Rect)
+			part := pix[:3*r.Dx()*r.Dy()]
+			if err := v.Read(ctx, part, r); err != nil {
+				return nil, err
+			}
+			for row := range r.Dy() {
+				line := out.Pix[out.PixOffset(x, y+row):]
+				for i := range r.Dx() {
+					copy(line[4*i:], part[3*(row*r.Dx()+i):][:3])
+					line[4*i+3] = 255
+				}
+			}
+		}
+	}
+	return out, nil
+}

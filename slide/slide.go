@@ -1,0 +1,127 @@
+package slide
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"math"
+)
+
+// Config says how slides are opened.
+type Config struct {
+	CacheBytes int64 // bound of the cache of decoded blocks
+}
+
+// NewDefaultConfig returns a cache of 64 MiB.
+func NewDefaultConfig() Config { return Config{CacheBytes: 64 << 20} }
+
+// Validate reports what is wrong with c.
+func (c Config) Validate() error {
+	if c.CacheBytes < 0 {
+		return fmt.Errorf("block cache of %d bytes: give 0 or more", c.CacheBytes)
+	}
+	return nil
+}
+
+// A BlockReader decodes the blocks of a slide. Each level is cut into blocks of Level.Block pixels from
+// its top left corner; the last column and row are clipped to the level. It may be used by several
+// goroutines.
+type BlockReader interface {
+	Info() Info
+	// ReadBlock decodes the block in column x and row y of a level into dst: RGB, 8 bit, rows of the
+	// clipped block's width without padding.
+	ReadBlock(ctx context.Context, level, x, y int, dst []byte) error
+	Close() error
+}
+
+// Info is what a slide says of itself.
+type Info struct {
+	Path        string
+	Loader      string // of libvips
+	Vendor      string // of the format, such as aperio; "" for plain images
+	Description string // free text of the file
+	Levels      []Level
+	MPP         float64         // µm a pixel of level 0, mean of MPPX and MPPY; 0: not stated
+	MPPX, MPPY  float64         // µm a pixel of level 0
+	Objective   float64         // power of the objective; 0: not stated
+	Bounds      image.Rectangle // scanned area in pixels of level 0; all of it when nothing is stated
+	Resident    int64           // bytes that the decoder keeps while the slide is open
+}
+
+// A Level is one resolution that the file stores.
+type Level struct {
+	Size       image.Point
+	Downsample float64     // pixels of level 0 a pixel
+	Block      image.Point // unit of decoding, px
+}
+
+// A Slide is an open slide.
+type Slide struct {
+	reader BlockReader
+	info   Info
+	cache  *cache
+}
+
+// New returns a Slide over a reader, with a cache of blocks bounded by cacheBytes.
+func New(r BlockReader, cacheBytes int64) *Slide {
+	return &Slide{reader: r, info: r.Info(), cache: newCache(cacheBytes)}
+}
+
+// Info returns what the slide says of itself.
+func (s *Slide) Info() Info { return s.info }
+
+// CacheBytes returns the bound of the cache of decoded blocks.
+func (s *Slide) CacheBytes() int64 { return s.cache.max }
+
+// Decoded returns how many blocks, and bytes of pixels, have been decoded so far.
+func (s *Slide) Decoded() (blocks, bytes int64) {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	return s.cache.decoded, s.cache.bytes
+}
+
+// Close closes the file. The Slide's Views must not be used any more.
+func (s *Slide) Close() error { return s.reader.Close() }
+
+// AtLevel returns a level as it is.
+func (s *Slide) AtLevel(n int) (*View, error) {
+	if n < 0 || n >= len(s.info.Levels) {
+		return nil, s.error(fmt.Errorf("there is no level %d: levels are 0 to %d", n, len(s.info.Levels)-1))
+	}
+	l := s.info.Levels[n]
+	return &View{slide: s, level: n, scale: 1, size: l.Size, mpp: s.info.MPP * l.Downsample}, nil
+}
+
+// AtMPP returns the slide at mpp µm a pixel: the level that is within 2 % of it, as it is, or else
+// pixels resampled from the nearest finer level to exactly mpp; where no level is finer, level 0 is
+// enlarged. own, when it is not 0, is the size of a pixel of level 0 and overrides what the slide says.
+func (s *Slide) AtMPP(mpp, own float64) (*View, error) {
+	if own == 0 {
+		own = s.info.MPP
+	}
+	if own == 0 {
+		return nil, s.error(fmt.Errorf("the slide does not state its pixel size: give --mpp MICRONS (about 0.25 at 40×, 0.5 at 20×), or --level 0 to take the pixels as they are"))
+	}
+	from := 0
+	for n, l := range s.info.Levels {
+		at := own * l.Downsample
+		if math.Abs(at/mpp-1) <= 0.02 && wholeNumber(l.Downsample) {
+			return &View{slide: s, level: n, scale: 1, size: l.Size, mpp: at}, nil
+		}
+		if at < mpp && wholeNumber(l.Downsample) {
+			from = n
+		}
+	}
+	scale := func(n int) float64 { return mpp / (own * s.info.Levels[n].Downsample) }
+	size := func(pixels int) int { return max(1, int(math.Round(float64(pixels)/scale(0)))) }
+	full := s.info.Levels[0].Size
+	return &View{slide: s, level: from, scale: scale(from), size: image.Pt(size(full.X), size(full.Y)), mpp: mpp}, nil
+}
+
+// wholeNumber reports whether a level's downsample is a whole number but for the rounding of its size.
+// libvips asks OpenSlide for whole pixels of level 0, so the blocks of other levels do not quite join.
+func wholeNumber(downsample float64) bool {
+	return math.Abs(downsample-math.Round(downsample)) < 0.005*downsample
+}
+
+func (s *Slide) error(err error) error { return &Error{Op: "open", Path: s.info.Path, Err: err} }
