@@ -1,0 +1,248 @@
+package unet
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+)
+
+// Upsampling is how a U-Net doubles the size of its feature maps on the way up.
+type Upsampling int
+
+// The kinds of upsampling. Transposed is the paper's up-convolution; the others are interpolation
+// followed by a 1×1 convolution.
+const (
+	Transposed Upsampling = iota // 2×2 transposed convolution
+	Nearest                      // each pixel repeated
+	Linear                       // bilinear, half-pixel centres
+)
+
+// An Architecture is a U-Net as in figure 1 of Ronneberger, Fischer and Brox, "U-Net: Convolutional
+// Networks for Biomedical Image Segmentation", 2015: a contracting path of Depth levels with two 3×3
+// convolutions and a 2×2 max pooling each, a bottom, and an expanding path that joins each level's
+// features to the upsampled ones.
+type Architecture struct {
+	Depth   int  // levels; the paper has 4
+	Base    int  // channels of the first level, doubled at each; the paper has 64
+	Classes int  // output channels; 1 is a single logit, label 1 where it is above 0
+	Same    bool // convolutions padded with zeros; unpadded, as in the paper, otherwise
+	Up      Upsampling
+	Seed    uint64 // of the random weights, He initialised
+
+	Name       string
+	ClassNames []string
+	MPP        float64 // µm a pixel; 0: any
+	Mean       float32 // the network sees (value - Mean) · Scale
+	Scale      float32 // 0: 1/255
+
+	// weights, when set, gives the weights of a convolution by its name, as output × input × height ×
+	// width (input first for transposed ones), and its biases.
+	weights func(name string, dims []int) (weights, biases []float32)
+}
+
+// Validate reports what is wrong with a.
+func (a Architecture) Validate() error {
+	var errs []error
+	for name, v := range map[string]int{"depth": a.Depth, "base": a.Base, "classes": a.Classes} {
+		if v < 1 {
+			errs = append(errs, fmt.Errorf("a U-Net with %s %d: give 1 or more", name, v))
+		}
+	}
+	if a.Depth > 8 || a.Classes > 255 {
+		errs = append(errs, errors.New("a U-Net has at most 8 levels and 255 classes"))
+	}
+	return errors.Join(errs...)
+}
+
+// ONNX returns the network as an ONNX model in microtome's form; see the package comment. The same
+// Architecture always gives the same bytes.
+func (a Architecture) ONNX() ([]byte, error) {
+	if err := a.Validate(); err != nil {
+		return nil, err
+	}
+	b := &builder{Architecture: a, random: rand.New(rand.NewPCG(a.Seed, 2015))}
+	g := a.Geometry()
+
+	x := b.normalise()
+	channels, width := 3, a.Base
+	var skips []string
+	for level := range a.Depth {
+		x = b.convolutions(fmt.Sprintf("down%d", level), x, channels, width)
+		skips = append(skips, x)
+		x = b.node("MaxPool", []string{x}, attribute("kernel_shape", []int{2, 2}), attribute("strides", []int{2, 2}))
+		channels, width = width, 2*width
+	}
+	x = b.convolutions("bottom", x, channels, width)
+	for level := a.Depth - 1; level >= 0; level-- {
+		x = b.up(fmt.Sprintf("up%d", level), x, width)
+		width /= 2
+		x = b.node("Concat", []string{b.crop(skips[level], level), x}, attribute("axis", 1))
+		x = b.convolutions(fmt.Sprintf("join%d", level), x, 2*width, width)
+	}
+	x = b.conv("head", x, width, a.Classes, 1)
+	b.finish(x, g, a.shrink(), a.Classes)
+	return b.model(metadataOf(a, g)), nil
+}
+
+// metadataOf returns what stands in the file for readers of the model.
+func metadataOf(a Architecture, g Geometry) [][2]string {
+	classes := a.ClassNames
+	if classes == nil {
+		for i := range max(a.Classes, 2) {
+			classes = append(classes, fmt.Sprintf("class %d", i))
+		}
+	}
+	return [][2]string{
+		{keyName, a.Name},
+		{keyStride, strconv.Itoa(g.Stride)},
+		{keyBefore, strconv.Itoa(g.Before)},
+		{keyAfter, strconv.Itoa(g.After)},
+		{keyMPP, strconv.FormatFloat(a.MPP, 'g', -1, 64)},
+		{keyClasses, strings.Join(classes, ",")},
+	}
+}
+
+// A builder adds the nodes of a network to a graph.
+type builder struct {
+	Architecture
+	graph
+	random *rand.Rand
+}
+
+// node adds a node and returns the name of its output.
+func (b *builder) node(op string, inputs []string, attributes ...message) string {
+	name := fmt.Sprintf("%s_%d", strings.ToLower(op), len(b.nodes))
+	b.nodes = append(b.nodes, node(op, name, inputs, attributes...))
+	return name
+}
+
+// constant adds an initializer and returns its name.
+func (b *builder) constant(m message, name string) string {
+	b.initializers = append(b.initializers, m)
+	return name
+}
+
+// normalise adds the input and what turns it from bytes, pixel by pixel, into planes of numbers.
+func (b *builder) normalise() string {
+	b.inputs = append(b.inputs, value(inputName, typeUint8, "n", "h", "w", 3))
+	scale := b.Scale
+	if scale == 0 {
+		scale = 1.0 / 255
+	}
+	x := b.node("Transpose", []string{inputName}, attribute("perm", []int{0, 3, 1, 2}))
+	x = b.node("Cast", []string{x}, attribute("to", typeFloat))
+	x = b.node("Sub", []string{x, b.constant(floats("mean", nil, b.Mean), "mean")})
+	return b.node("Mul", []string{x, b.constant(floats("scale", nil, scale), "scale")})
+}
+
+// convolutions adds the two 3×3 convolutions of a level, each with its ReLU.
+func (b *builder) convolutions(name, x string, in, out int) string {
+	x = b.node("Relu", []string{b.conv(name+".conv1", x, in, out, 3)})
+	return b.node("Relu", []string{b.conv(name+".conv2", x, out, out, 3)})
+}
+
+func (b *builder) conv(name, x string, in, out, kernel int) string {
+	pad := 0
+	if b.Same {
+		pad = kernel / 2
+	}
+	w, bias := b.parameters(name, []int{out, in, kernel, kernel}, out, in*kernel*kernel)
+	return b.node("Conv", []string{x, w, bias}, attribute("kernel_shape", []int{kernel, kernel}), attribute("pads", []int{pad, pad, pad, pad}))
+}
+
+// up adds what doubles the size of x and halves its channels.
+func (b *builder) up(name, x string, channels int) string {
+	if b.Up == Transposed {
+		w, bias := b.parameters(name, []int{channels, channels / 2, 2, 2}, channels/2, channels)
+		return b.node("ConvTranspose", []string{x, w, bias}, attribute("kernel_shape", []int{2, 2}), attribute("strides", []int{2, 2}))
+	}
+	mode := []message{attribute("mode", "nearest"), attribute("coordinate_transformation_mode", "asymmetric"), attribute("nearest_mode", "floor")}
+	if b.Up == Linear {
+		mode = []message{attribute("mode", "linear"), attribute("coordinate_transformation_mode", "half_pixel")}
+	}
+	scales := b.constant(floats(name+".scales", []int{4}, 1, 1, 2, 2), name+".scales")
+	x = b.node("Resize", []string{x, "", scales}, mode...)
+	return b.conv(name, x, channels, channels/2, 1)
+}
+
+// parameters adds the weights and biases of a convolution.
+func (b *builder) parameters(name string, dims []int, out, fanIn int) (weights, biases string) {
+	var w, bias []float32
+	if b.weights != nil {
+		w, bias = b.weights(name, dims)
+	} else {
+		deviation := math.Sqrt(2 / float64(fanIn)) // He et al. 2015, as the paper asks
+		w, bias = make([]float32, dims[0]*dims[1]*dims[2]*dims[3]), make([]float32, out)
+		for i := range w {
+			w[i] = float32(b.random.NormFloat64() * deviation)
+		}
+		for i := range bias {
+			bias[i] = float32(b.random.NormFloat64() * 0.05)
+		}
+	}
+	return b.constant(floats(name+".weight", dims, w...), name+".weight"), b.constant(floats(name+".bias", []int{out}, bias...), name+".bias")
+}
+
+// crop cuts the features of a level of the contracting path to the size of the upsampled ones.
+func (b *builder) crop(x string, level int) string {
+	if b.Same {
+		return x
+	}
+	// Between the two lie, on each side, the convolutions of the levels below and of the bottom, in
+	// pixels of this level, less what upsampling kept.
+	below := Architecture{Depth: b.Depth - level - 1}.shrink()
+	return b.slice(x, fmt.Sprintf("crop%d", level), int64(2*below), int64(2*below))
+}
+
+// slice cuts pixels off the first and last rows and columns.
+func (b *builder) slice(x, name string, first, last int64) string {
+	if first == 0 && last == 0 {
+		return x
+	}
+	end := -last
+	if last == 0 {
+		end = math.MaxInt64
+	}
+	return b.node("Slice", []string{
+		x,
+		b.constant(int64s(name+".starts", first, first), name+".starts"),
+		b.constant(int64s(name+".ends", end, end), name+".ends"),
+		b.constant(int64s(name+".axes", 2, 3), name+".axes"),
+	})
+}
+
+// finish cuts the network's output to the core, names it logits, and adds the labels. The output's
+// pixel 0 is pixel origin of the input, and it ends as far from the input's end.
+func (b *builder) finish(x string, g Geometry, origin, classes int) {
+	x = b.slice(x, "core", int64(g.Before-origin), int64(g.After-origin))
+	b.nodes = append(b.nodes, node("Identity", logitsName, []string{x}))
+	b.outputs = append(b.outputs, value(labelsName, typeUint8, "n", "core_h", "core_w"), value(logitsName, typeFloat, "n", classes, "core_h", "core_w"))
+	var chosen string
+	if classes > 1 {
+		chosen = b.node("ArgMax", []string{logitsName}, attribute("axis", 1), attribute("keepdims", 0))
+	} else {
+		above := b.node("Greater", []string{logitsName, b.constant(floats("zero", nil, 0), "zero")})
+		chosen = b.node("Squeeze", []string{above, b.constant(int64s("class_axis", 1), "class_axis")})
+	}
+	b.nodes = append(b.nodes, node("Cast", labelsName, []string{chosen}, attribute("to", typeUint8)))
+}
+
+// Names in microtome's form of a model.
+const (
+	inputName  = "image"
+	labelsName = "labels"
+	logitsName = "logits"
+
+	keyName    = "microtome.name"
+	keyStride  = "microtome.stride"
+	keyBefore  = "microtome.before"
+	keyAfter   = "microtome.after"
+	keyOrigin  = "microtome.origin"
+	keyMPP     = "microtome.mpp"
+	keyClasses = "microtome.classes"
+	keyMean    = "microtome.mean"
+	keyScale   = "microtome.scale"
+)

@@ -1,0 +1,35 @@
+package unet
+
+import (
+	"slices"
+
+	"maps"
+)
+
+// builtins makes the models that are part of microtome.
+var builtins = map[string]func() ([]byte, error){
+	"haematoxylin": func() ([]byte, error) { return haematoxylin().ONNX() },
+	"passthrough":  passthrough,
+}
+
+// Builtin returns the names of the models that are part of microtome.
+func Builtin() []string { return slices.Sorted(maps.Keys(builtins)) }
+
+// passthroughThreshold is the green value below which passthrough says tissue.
+const passthroughThreshold = 200
+
+// passthrough returns a model of 1×1 pixels: label 1 where green is below a threshold. It costs next
+// to nothing, for measuring all the rest.
+func passthrough() ([]byte, error) {
+	b := &builder{}
+	b.inputs = append(b.inputs, value(inputName, typeUint8, "n", "h", "w", 3))
+	green := b.node("Slice", []string{
+		inputName,
+		b.constant(int64s("first", 1), "first"), b.constant(int64s("end", 2), "end"), b.constant(int64s("band", 3), "band"),
+	})
+	planes := b.node("Transpose", []string{green}, attribute("perm", []int{0, 3, 1, 2}))
+	x := b.node("Cast", []string{planes}, attribute("to", typeFloat))
+	x = b.node("Sub", []string{b.constant(floats("threshold", nil, passthroughThreshold), "threshold"), x})
+	b.finish(x, Geometry{Stride: 1}, 0, 1)
+	return b.model(metadataOf(Architecture{Name: "passthrough", ClassNames: []string{"background", "tissue"}}, Geometry{Stride: 1})), nil
+}

@@ -1,0 +1,103 @@
+package unet
+
+import (
+	"fmt"
+	"regexp"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// A device is where a session runs.
+type device struct {
+	name string // "cpu" or "cuda:0"
+	cuda string // index of the CUDA device, "" for the CPU
+}
+
+var cudaName = regexp.MustCompile(`^cuda(?::(\d{1,2}))?$`)
+
+// parseDevice reads a device's name. auto is the CPU in this version.
+func parseDevice(name string) (device, error) {
+	if m := cudaName.FindStringSubmatch(name); m != nil {
+		index := m[1]
+		if index == "" {
+			index = "0"
+		}
+		return device{"cuda:" + index, index}, nil
+	}
+	switch name {
+	case "", "auto", "cpu":
+		return device{name: "cpu"}, nil
+	}
+	return device{}, fmt.Errorf("unknown device %q: give auto, cpu or cuda[:N]", name)
+}
+
+// session makes a session of a model that gives one of its outputs. Options of a provider that failed
+// are not used again.
+func (d device) session(data []byte, output string) (*ort.DynamicAdvancedSession, error) {
+	options, err := ort.NewSessionOptions()
+	if err != nil {
+		return nil, fmt.Errorf("onnxruntime: %s", firstLine(err))
+	}
+	defer options.Destroy()
+	for _, set := range []func() error{
+		func() error { return options.SetIntraOpNumThreads(1) },
+		func() error { return options.SetInterOpNumThreads(1) },
+		func() error { return options.SetMemPattern(false) },
+		func() error { return options.AddSessionConfigEntry("session.use_env_allocators", "1") },
+		func() error { return options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0") },
+		func() error { return d.append(options) },
+	} {
+		if err := set(); err != nil {
+			return nil, err
+		}
+	}
+	s, err := ort.NewDynamicAdvancedSessionWithONNXData(data, []string{inputName}, []string{output}, options)
+	if err != nil {
+		return nil, fmt.Errorf("onnxruntime cannot use the model: %s", firstLine(err))
+	}
+	return s, nil
+}
+
+// append adds the provider of the device, without which the CPU is used.
+func (d device) append(options *ort.SessionOptions) error {
+	if d.cuda == "" {
+		return nil
+	}
+	cuda, err := ort.NewCUDAProviderOptions()
+	if err == nil {
+		defer cuda.Destroy()
+		if err = cuda.Update(map[string]string{"device_id": d.cuda, "use_tf32": "0"}); err == nil {
+			err = options.AppendExecutionProviderCUDA(cuda)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("device %s is not available: %s: install onnxruntime-gpu with its CUDA and set ONNXRUNTIME_LIB, or use --device cpu", d.name, firstLine(err))
+	}
+	return nil
+}
+
+// A Device is a place where models can run, or the reason why they cannot.
+type Device struct {
+	Name string
+	Err  error
+}
+
+// Devices lists the devices and tries each.
+func Devices(cfg Config) []Device {
+	list := []Device{{Name: "cpu"}, {Name: "cuda:0"}}
+	for i := range list {
+		m, err := Open("passthrough", Config{Device: list[i].Name, Library: cfg.Library})
+		if list[i].Err = err; err == nil {
+			_ = m.Close()
+		}
+	}
+	return list
+}
+
+// Libraries returns where ONNX Runtime's library is and its version.
+func Libraries(cfg Config) (path, version string, err error) {
+	if err := startRuntime(cfg.Library); err != nil {
+		return "", "", err
+	}
+	return environment.path, ort.GetVersion(), nil
+}

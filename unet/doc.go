@@ -1,0 +1,23 @@
+// Package unet holds the segmentation network: what it is, how it is stored, and what runs it.
+//
+//	m, err := unet.Open("haematoxylin", unet.Config{Device: "auto"}) // or the path of an ONNX file
+//	err = m.Predict(ctx, 1, pixels, labels)
+//
+// A [Model] takes the pixels of square tiles as bytes and gives labels as bytes; floats and tensors stay
+// inside. Its [Spec] states the facts that the rest of microtome works by: classes, the resolution it was
+// made for, and its [Geometry], which says how much a tile must see around the square it decides.
+//
+// # Files
+//
+// Models are ONNX files in one form, which [Architecture.ONNX] writes: input image (uint8, N × H × W × 3,
+// RGB), outputs labels (uint8, N × h × w) and logits (float32, N × classes × h × w), where h = H - Before -
+// After. Normalisation, the crop to the core and the choice of the class are part of the graph. The geometry
+// stands in the file's metadata under microtome.*. A model that takes float32 N × 3 × H × W and carries that
+// metadata is brought into this form when it is opened.
+//
+// # Engine
+//
+// ONNX Runtime, through one session, with one thread for each prediction: run several predictions at a
+// time to use several processors. On a CPU results are the same, bit for bit, for any tiling that the
+// Geometry allows, any batching, and any number of concurrent predictions.
+package unet
