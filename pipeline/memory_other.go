@@ -4,10 +4,7 @@ package pipeline
 
 import "syscall"
 
-// resident returns the bytes of memory that the process has had at most: what it has now cannot be
-// told without cgo on this system, and at the start of a run the two are close.
-func resident() int64 { return peak() }
-
+// peak returns the most memory that the process ever had, bytes.
 func peak() int64 {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

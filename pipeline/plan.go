@@ -17,9 +17,10 @@ const (
 	panel   = 8    // cores: see slide.Grid
 	maxCore = 2048 // px; beyond it the overlap saved is below 5 %
 
-	// headroom is what a run allocates that no line below names: decoder scratch, the offsets of the
-	// mask's tiles, thread stacks, the thumbnail.
-	headroom = 48 << 20
+	// base is the process with its libraries, and what no line of the plan names: decoder scratch,
+	// thread stacks, the overlay. It is a stated number, not a measured one, so that the same command
+	// lays the same tiles every time; TestMemoryStaysWithinPlan holds it to be enough.
+	base = 160 << 20
 )
 
 // GCPercent is the garbage collector's setting (see runtime/debug.SetGCPercent) that the plan counts
@@ -41,7 +42,8 @@ type Plan struct {
 	Workers int
 	Memory  []Need
 	Limit   int64 // --memory
-	budget  int64 // bytes of tiles in flight
+
+	tileBytes int64 // of the tiles in flight
 }
 
 // A Need is one line of the memory plan.
@@ -83,7 +85,6 @@ func mebibytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 type planner struct {
 	Config
 	model unet.Model
-	base  int64 // resident before the first slide, the loaded model included
 }
 
 // plan lays out the work on a view of s. The core depends on the machine's processors and the memory,
@@ -97,21 +98,21 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 		Slide: s.Info().Path, Size: v.Size(), Region: region, Level: v.Level(), Scale: v.Scale(), MPP: v.MPP(),
 		Workers: p.workers(), Limit: p.Config.Memory,
 	}
-	core, err := p.core(s, region.Size())
+	core, err := p.core(v, s, region.Size())
 	if err != nil {
 		return Plan{}, err
 	}
 	spec := p.model.Spec()
 	plan.Core, plan.Halo = core, spec.Before+core+spec.After
 	plan.Tiles = plan.Grid(spec.Geometry).Len()
-	plan.Memory, plan.budget = p.needs(s, region.Size(), core, plan.Workers)
+	plan.Memory, plan.tileBytes = p.needs(v, s, region.Size(), core, plan.Workers)
 	return plan, nil
 }
 
 // core returns the edge of the tiles: --tile, or the only one that a fixed model takes, or the one
 // that computes fewest pixels in a row of runs, one a processor, among those that fit the memory. Big
 // tiles waste less on overlap; on small slides smaller ones waste less beyond the edge.
-func (p planner) core(s *slide.Slide, size image.Point) (int, error) {
+func (p planner) core(v *slide.View, s *slide.Slide, size image.Point) (int, error) {
 	spec := p.model.Spec()
 	stride := spec.Stride
 	if spec.Input > 0 {
@@ -134,7 +135,7 @@ func (p planner) core(s *slide.Slide, size image.Point) (int, error) {
 	for runs := runtime.GOMAXPROCS(0); runs > 0; runs-- {
 		best, least := 0, int64(0)
 		for core := step; core <= min(maxCore, roundUp(whole, step)); core += step {
-			if needs, _ := p.needs(s, size, core, runs); (Plan{Memory: needs}).Sum() > p.Config.Memory {
+			if needs, _ := p.needs(v, s, size, core, runs); (Plan{Memory: needs}).Sum() > p.Config.Memory {
 				break
 			}
 			tiles := ((size.X + core - 1) / core) * ((size.Y + core - 1) / core)
@@ -150,22 +151,26 @@ func (p planner) core(s *slide.Slide, size image.Point) (int, error) {
 	return max(stride, step/4/stride*stride), nil // does not fit in whole mask tiles; Check has the last word
 }
 
+// cacheBytes is the share of the memory that keeps decoded blocks.
+func (p *Pipeline) cacheBytes() int64 { return min(max(p.Config.Memory/16, 8<<20), 64<<20) }
+
 func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
 
 // needs lists what tiles of a core need, and the part of it that is tiles in flight.
-func (p planner) needs(s *slide.Slide, size image.Point, core, workers int) (needs []Need, tiles int64) {
+func (p planner) needs(v *slide.View, s *slide.Slide, size image.Point, core, workers int) (needs []Need, tiles int64) {
 	spec := p.model.Spec()
 	halo := int64(spec.Before + core + spec.After)
 	lease := halo*halo*int64(spec.Channels) + int64(core)*int64(core)
 	tiles = lease * int64(3*workers+1) // a worker's share: one read, one inferred, one waiting for its turn
 	parents := sink.OpenBytes(size, p.MaskTile, core, panel)
+	index := int64(size.X/p.MaskTile+1) * int64(size.Y/p.MaskTile+1) * 48 // where each mask tile is in the file
 	cache := s.CacheBytes()
 	return []Need{
-		{"base", p.base + headroom},
+		{"base", base + 2*spec.Size},
 		{fmt.Sprintf("model %d ×", workers), int64(workers) * p.model.Bytes(core)},
-		{"decoder", s.Info().Resident},
+		{"decoder", s.Info().Resident + int64(workers)*v.ScratchBytes(int(halo))},
 		{"blocks", cache},
-		{"open mask tiles", parents},
+		{"open mask tiles", parents + index},
 		{"tiles in flight", tiles},
 		{"garbage", (cache + parents + tiles) * GCPercent / 100},
 	}, tiles

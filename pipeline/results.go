@@ -55,15 +55,25 @@ func (r *results) claim(path, fingerprint string) (dir string, kept *sink.Summar
 		case old.Slide.Fingerprint != fingerprint:
 			return "", nil, fmt.Errorf("%s holds results of an earlier version of this file: give --force to replace them", dir)
 		}
-		return dir, &old, nil
+		return dir, old, nil
 	}
 }
 
-// discard removes the files of a slide that failed, and its folder when nothing else is in it.
-func discard(dir string) {
+// discard removes the files of a slide that failed while they got their final names.
+func discard(dir string) error {
+	var errs []error
 	for _, name := range []string{summaryFile, overlayFile, maskFile} {
-		os.Remove(filepath.Join(dir, name))
+		if err := os.Remove(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
-	os.RemoveAll(filepath.Join(dir, partialDir))
-	os.Remove(dir)
+	return errors.Join(append(errs, removeEmpty(dir))...)
+}
+
+// removeEmpty removes the folder of a slide that failed, unless something is in it.
+func removeEmpty(dir string) error {
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		return nil
+	}
+	return os.Remove(dir)
 }

@@ -1,12 +1,11 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 
-	"microtome/slide"
 	"microtome/unet"
 )
 
@@ -67,14 +66,9 @@ func (p *Pipeline) Run(ctx context.Context, paths iter.Seq2[string, error]) erro
 
 // Plan lays out the work on a slide without doing it.
 func (p *Pipeline) Plan(path string) (Plan, error) {
-	s, err := slide.Open(path, p.slideConfig())
+	s, err := p.open(path)
 	if err != nil {
 		return Plan{}, err
 	}
-	defer s.Close()
-	v, err := p.view(s)
-	if err != nil {
-		return Plan{}, &StageError{Slide: path, Stage: "plan", Err: err}
-	}
-	return p.planner().plan(s, v)
+	return s.plan, s.Close()
 }

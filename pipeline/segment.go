@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"image"
 	"time"
 
 	"microtome/sink"
@@ -40,4 +39,13 @@ func (j job) segment(ctx context.Context) ([]sink.StageTime, error) {
 
 	order.Release()
 	return r.times(), err
+}
+
+// times returns how long the workers of each stage were busy.
+func (r *run) times() []sink.StageTime {
+	var times []sink.StageTime
+	for _, c := range r.clocks {
+		times = append(times, sink.StageTime{Stage: c.stage, Seconds: time.Duration(c.ns.Load()).Seconds()})
+	}
+	return times
 }

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
@@ -62,7 +61,7 @@ func (b *bars) events() pipeline.Events {
 			case e.Kept:
 				b.say("%s: results in %s kept: give --force to replace them", name, e.Dir)
 			default:
-				b.say("%s: done in %s, %s, peak memory %s", name, time.Since(b.began).Round(100*time.Millisecond), b.rate(), humanize.IBytes(uint64(e.Summary.Memory.Peak)))
+				b.say("%s: done in %s, %s, peak memory %s", name, time.Since(b.began).Round(100*time.Millisecond), b.rate(), size(e.Summary.Memory.Peak))
 			}
 		},
 	}

@@ -10,13 +10,15 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"microtome/pipeline"
 	"microtome/slide"
 	"microtome/unet"
 )
+
+// defaultModel is the built-in model that is used when none is named.
+const defaultModel = "haematoxylin"
 
 type segmentOptions struct {
 	pipeline.Config
@@ -27,7 +29,7 @@ type segmentOptions struct {
 }
 
 func newSegmentCommand() *cobra.Command {
-	o := segmentOptions{Config: pipeline.NewDefaultConfig(), model: "haematoxylin", unet: unet.Config{Device: "auto"}}
+	o := segmentOptions{Config: pipeline.NewDefaultConfig(), model: defaultModel, unet: unet.Config{Device: "auto"}}
 	c := &cobra.Command{
 		Use:   "segment PATH... -o OUT",
 		Short: "Segment slides, or folders of slides, into masks",
@@ -109,34 +111,19 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 	return err
 }
 
-// oneLine joins the lines of an error: what is said on standard error is one line an error.
-func oneLine(err error) error {
-	if err == nil || !strings.Contains(err.Error(), "\n") {
-		return err
-	}
-	return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
-}
-
 func printPlan(w io.Writer, p pipeline.Plan, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(p)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "slide\t%s\n", p.Slide)
-	fmt.Fprintf(t, "working size\t%d × %d px at %s, level %d × %.4g\n", p.Size.X, p.Size.Y, micrometres(p.MPP), p.Level, p.Scale)
+	fmt.Fprintf(t, "working size\t%d × %d px at %s, level %d × %.4g\n", p.Size.X, p.Size.Y, resolution(p.MPP, "unknown resolution"), p.Level, p.Scale)
 	fmt.Fprintf(t, "tiles\t%d of %d px (network sees %d px), %d at a time\n", p.Tiles, p.Core, p.Halo, p.Workers)
 	for _, n := range p.Memory {
-		fmt.Fprintf(t, "memory\t%s\t%s\n", humanize.IBytes(uint64(n.Bytes)), n.For)
+		fmt.Fprintf(t, "memory\t%s\t%s\n", size(n.Bytes), n.For)
 	}
-	fmt.Fprintf(t, "sum\t%s\tof --memory %s\n", humanize.IBytes(uint64(p.Sum())), humanize.IBytes(uint64(p.Limit)))
+	fmt.Fprintf(t, "sum\t%s\tof --memory %s\n", size(p.Sum()), size(p.Limit))
 	return t.Flush()
-}
-
-func micrometres(mpp float64) string {
-	if mpp == 0 {
-		return "unknown resolution"
-	}
-	return fmt.Sprintf("%.4g µm/px", mpp)
 }
 
 // printResults prints what a script wants to know of each slide.

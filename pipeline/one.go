@@ -1,0 +1,230 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/draw"
+	"os"
+	"path/filepath"
+	"time"
+
+	"microtome/sink"
+	"microtome/slide"
+	"microtome/stages"
+)
+
+// overlayEdge is the long edge of overlay.png at most, px.
+const overlayEdge = 1600
+
+// A subject is an open slide with the view and the plan to segment it by.
+type subject struct {
+	*slide.Slide
+	path     string
+	view     *slide.View
+	plan     Plan
+	warnings []string
+}
+
+// open opens a slide and lays out the work on it. The caller closes the subject.
+func (p *Pipeline) open(path string) (_ *subject, err error) {
+	s, err := slide.Open(path, slide.Config{CacheBytes: p.cacheBytes()})
+	if err != nil {
+		return nil, &StageError{Slide: path, Stage: "open", Err: err}
+	}
+	defer func() {
+		if err != nil {
+			err = &StageError{Slide: path, Stage: "plan", Err: errors.Join(err, s.Close())}
+		}
+	}()
+	sub := &subject{Slide: s, path: path}
+	if sub.view, err = p.view(s); err != nil {
+		return nil, err
+	}
+	own := s.Info().MPP
+	if p.Config.MPP > 0 && own > 0 && p.Config.MPP != own {
+		sub.warn("--mpp %g is used, the slide states %.4g", p.Config.MPP, own)
+	}
+	if sub.view.Scale() < 0.98 {
+		sub.warn("the model was made for %.4g µm/px and the slide has %.4g: it is enlarged", sub.view.MPP(), sub.view.MPP()*sub.view.Scale())
+	}
+	sub.plan, err = planner{p.Config, p.Model}.plan(s, sub.view)
+	return sub, err
+}
+
+func (s *subject) warn(format string, args ...any) {
+	s.warnings = append(s.warnings, fmt.Sprintf(format, args...))
+}
+
+// view returns the working resolution: --level as it is, the model's resolution, or level 0 for a model
+// that works at any.
+func (p *Pipeline) view(s *slide.Slide) (*slide.View, error) {
+	want := p.Model.Spec().MPP
+	switch {
+	case p.Config.Level != Auto:
+		return s.AtLevel(p.Config.Level)
+	case want > 0:
+		return s.AtMPP(want, p.Config.MPP)
+	case p.Config.MPP > 0: // level 0, whose resolution is stated
+		return s.AtMPP(p.Config.MPP, p.Config.MPP)
+	}
+	return s.AtLevel(0)
+}
+
+// one takes a slide from its path to committed results.
+func (p *Pipeline) one(ctx context.Context, path string, res *results) (end SlideEnd) {
+	end.Slide = path
+	fail := func(stage string, err error) SlideEnd {
+		var se *StageError
+		if !errors.As(err, &se) {
+			err = &StageError{Slide: path, Stage: stage, Err: err}
+		} else if se.Slide == "" {
+			se.Slide = path
+		}
+		end.Err = err
+		return end
+	}
+	s, err := p.open(path)
+	if err != nil {
+		return fail("open", err)
+	}
+	defer s.Close()
+	if err := s.plan.Check(); err != nil {
+		return fail("plan", err)
+	}
+	fingerprint, err := sink.Fingerprint(path)
+	if err != nil {
+		return fail("open", err)
+	}
+	end.Dir, end.Summary, err = res.claim(path, fingerprint)
+	if err != nil {
+		return fail("plan", err)
+	}
+	if end.Kept = end.Summary != nil; end.Kept {
+		return end
+	}
+	p.Events.slideBegin(SlideBegin{Slide: path, Plan: s.plan})
+	for _, w := range s.warnings {
+		p.Events.warn(path, w)
+	}
+	end.Summary, err = p.write(ctx, s, end.Dir, fingerprint)
+	if err != nil {
+		end.Dir = ""
+		return fail("commit", err)
+	}
+	return end
+}
+
+// write segments a slide into the files of its folder: all of them, or none.
+func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint string) (*sink.Summary, error) {
+	started := time.Now()
+	if err := os.RemoveAll(filepath.Join(dir, sink.PartialDir)); err != nil {
+		return nil, err // of a run that was killed
+	}
+	size := s.plan.Region.Size()
+	mask, err := sink.CreateTIFF(filepath.Join(dir, maskFile), sink.TIFFConfig{
+		Size: size, Tile: p.Config.MaskTile, Compression: p.Config.Compression, MPP: s.plan.MPP,
+		Software: "microtome " + p.Config.Version, Description: "microtome mask of " + filepath.Base(s.path),
+	})
+	if err != nil {
+		return nil, errors.Join(err, removeEmpty(dir))
+	}
+	overview := sink.NewOverview(size, p.Config.MaskTile, overlayEdge)
+	pyramid := sink.NewPyramid(size, p.Config.MaskTile, sink.Majority, mask, overview)
+	times, err := job{
+		view: s.view, grid: s.plan.Grid(p.Model.Spec().Geometry), model: p.Model, dst: pyramid,
+		budget: stages.NewBudget(s.plan.tileBytes), workers: s.plan.Workers,
+		tileDone: func(t slide.Tile) { p.Events.tileDone(TileDone{Slide: s.path, Core: t.Core}) },
+	}.segment(ctx)
+	var picture *image.RGBA
+	if err == nil {
+		picture, err = s.picture(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, pyramid.Abort(), removeEmpty(dir))
+	}
+	summary := p.summary(s, pyramid, fingerprint)
+	summary.Started, summary.Stages = started.UTC(), times
+	if err := commit(dir, pyramid, overview, picture, summary); err != nil {
+		return nil, errors.Join(err, pyramid.Abort(), discard(dir))
+	}
+	return summary, nil
+}
+
+// commit gives the files their final names, the summary last. The summary of an earlier run goes
+// first: while it is away the folder does not count as done.
+func commit(dir string, pyramid *sink.Pyramid, overview *sink.Overview, picture *image.RGBA, summary *sink.Summary) error {
+	if err := os.Remove(filepath.Join(dir, summaryFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := sink.WriteOverlay(filepath.Join(dir, overlayFile), picture, overview); err != nil {
+		return err
+	}
+	if err := pyramid.Commit(); err != nil {
+		return err
+	}
+	for _, name := range []string{maskFile, overlayFile} {
+		output, err := sink.Describe(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		summary.Outputs[name] = output
+	}
+	summary.Seconds = time.Since(summary.Started).Seconds()
+	summary.Memory.Peak = peak()
+	return sink.WriteSummary(filepath.Join(dir, summaryFile), summary)
+}
+
+// picture returns the segmented region of the slide, small.
+func (s *subject) picture(ctx context.Context) (*image.RGBA, error) {
+	thumb, err := s.Thumbnail(ctx, overlayEdge)
+	if err != nil {
+		return nil, err
+	}
+	full, r := s.plan.Size, s.plan.Region
+	if r.Size() == full {
+		return thumb, nil
+	}
+	at := func(v, of, n int) int { return v * n / of }
+	w, h := thumb.Rect.Dx(), thumb.Rect.Dy()
+	part := image.Rect(at(r.Min.X, full.X, w), at(r.Min.Y, full.Y, h), max(at(r.Max.X, full.X, w), at(r.Min.X, full.X, w)+1), max(at(r.Max.Y, full.Y, h), at(r.Min.Y, full.Y, h)+1))
+	out := image.NewRGBA(image.Rectangle{Max: part.Size()})
+	draw.Draw(out, out.Rect, thumb, part.Min, draw.Src)
+	return out, nil
+}
+
+// summary says what ran on what, and the areas that came out.
+func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid, fingerprint string) *sink.Summary {
+	info, spec, plan := s.Info(), p.Model.Spec(), s.plan
+	full, b := info.Levels[0].Size, info.Bounds
+	sum := &sink.Summary{
+		Status: "done", Notice: sink.Notice, Version: p.Config.Version, Arguments: p.Config.Arguments,
+		Slide: sink.SlideSummary{
+			Path: s.path, Fingerprint: fingerprint, Vendor: info.Vendor, Width: full.X, Height: full.Y, MPP: info.MPP,
+			Bounds: [4]int{b.Min.X, b.Min.Y, b.Dx(), b.Dy()},
+		},
+		Model: sink.ModelSummary{
+			Name: spec.Name, SHA256: spec.SHA256, Engine: spec.Engine, Stride: spec.Stride, Before: spec.Before, After: spec.After,
+			Classes: spec.Classes, MPP: spec.MPP,
+		},
+		Mask: sink.MaskSummary{
+			Width: plan.Region.Dx(), Height: plan.Region.Dy(), MPP: plan.MPP, Level: plan.Level, Scale: plan.Scale,
+			Origin: [2]int{plan.Region.Min.X, plan.Region.Min.Y}, Core: plan.Core, Tiles: plan.Tiles,
+		},
+		Coverage: sink.CoverageSummary{Expected: pyramid.Expected(), Written: pyramid.Written()},
+		Memory:   sink.MemorySummary{Limit: plan.Limit, Planned: plan.Sum()},
+		Warnings: s.warnings,
+		Outputs:  map[string]sink.Output{},
+	}
+	counts := pyramid.Counts()
+	for label, name := range spec.Classes {
+		c := sink.ClassSummary{Label: label, Name: name, Pixels: counts[label]}
+		if plan.MPP > 0 {
+			mm2 := float64(c.Pixels) * plan.MPP * plan.MPP / 1e6
+			c.MM2 = &mm2
+		}
+		sum.Classes = append(sum.Classes, c)
+	}
+	return sum
+}
