@@ -1,0 +1,31 @@
+# microtome's commands, a line each. `make demo` and `make test` work on a fresh machine: see setup.sh.
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test race lint fuzz bench check clean
+version := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+linter := bin/golangci-lint-2.15.0
+fuzztime ?= 20s
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+setup: ## install system libraries and ONNX Runtime where they are missing
+	@./setup.sh
+build: setup ## build bin/microtome
+	go build -trimpath -ldflags '-X main.version=$(version)' -o bin/microtome ./cmd/microtome
+demo: build ## segment a synthetic slide with known truth and say how well it went
+	bin/microtome bench demo -o demo
+test: ## install what tests need, and run them all
+	@./setup.sh test && go test -timeout 30m ./...
+race: ## run the tests under the race detector, without the slow ones
+	go test -race -short -timeout 30m ./...
+lint: $(linter) ## vet, format and lint
+	go vet ./... && $(linter) run
+fuzz: ## fuzz each parser and codec for fuzztime (20s)
+	./fuzz.sh $(fuzztime)
+bench: ## run the Go benchmarks
+	go test -run '^$$' -bench . ./...
+check: lint race ## what must be clean before a commit
+	go mod verify
+clean: ## remove what the other targets made
+	rm -rf bin lib demo
+$(linter):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 && mv bin/golangci-lint $@
