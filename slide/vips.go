@@ -73,6 +73,9 @@ static int mt_read(VipsImage *im, int x, int y, int w, int h, unsigned char *dst
 		for (int row = 0; row < h; row++)
 			memcpy(dst + (size_t) 3 * w * row, VIPS_REGION_ADDR(region, x, y + row), (size_t) 3 * w);
 	g_object_unref(region);
+	// libvips keeps two to three rows of the file's tiles for readers that come back for them. Ours does
+	// not, and they would make memory grow with the slide's width.
+	vips_image_minimise_all(im);
 	return failed;
 }
 
