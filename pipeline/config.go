@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/dustin/go-humanize"
+
+	"microtome/sink"
 )
 
 // Config says how a run segments its slides.
@@ -48,6 +52,7 @@ func (c Config) Validate() error {
 	check(c.MPP >= 0, "--mpp %g: give micrometres a pixel, such as 0.25", c.MPP)
 	check(c.Level >= Auto, "--level %d: give 0 for full resolution, or a higher level", c.Level)
 	check(c.MPP == 0 || c.Level == Auto, "--mpp and --level exclude each other: --level takes the pixels as they are")
+	check(slices.Contains(sink.Compressions(), c.Compression), "--compression %s: give one of %s", c.Compression, strings.Join(sink.Compressions(), ", "))
 	check(c.MaskTile == 256 || c.MaskTile == 512, "--mask-tile %d: give 256 or 512", c.MaskTile)
 	return errors.Join(errs...)
 }

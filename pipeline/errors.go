@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"image"
 	"path/filepath"
@@ -22,7 +23,8 @@ type StageError struct {
 
 func (e *StageError) Error() string {
 	var b strings.Builder
-	if e.Slide != "" {
+	var named *slide.Error
+	if e.Slide != "" && !(errors.As(e.Err, &named) && named.Path == e.Slide) { // not twice
 		fmt.Fprintf(&b, "%s: ", e.Slide)
 	}
 	b.WriteString(e.Stage)

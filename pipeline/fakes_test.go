@@ -109,25 +109,27 @@ func (m *fakeModel) Predict(_ context.Context, _ int, in, out []byte) error {
 	return nil
 }
 
+// mirrored is the pixel that index i of an axis of n pixels shows: step by step, as one would by hand.
+func mirrored(i, n int) int {
+	if n == 1 {
+		return 0
+	}
+	for i < 0 || i >= n {
+		if i < 0 {
+			i = -i
+		} else {
+			i = 2*(n-1) - i
+		}
+	}
+	return i
+}
+
 // want is the label that the fake model gives a pixel of a fake slide, mirrored beyond its edge.
 func want(size image.Point, x, y int) byte {
-	mirror := func(i, n int) int {
-		for n > 1 && (i < 0 || i >= n) {
-			if i < 0 {
-				i = -i
-			} else {
-				i = 2*(n-1) - i
-			}
-		}
-		if n == 1 {
-			return 0
-		}
-		return i
-	}
 	sum := 0
 	for dy := -fakeMargin; dy <= fakeMargin; dy++ {
 		for dx := -fakeMargin; dx <= fakeMargin; dx++ {
-			sum += int(red(mirror(x+dx, size.X), mirror(y+dy, size.Y)))
+			sum += int(red(mirrored(x+dx, size.X), mirrored(y+dy, size.Y)))
 		}
 	}
 	if sum > 25*127 {

@@ -1,10 +1,20 @@
 package main
 
 import (
+	"errors"
+	"image"
+	"image/color"
+	"image/png"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"microtome/bench"
+	"microtome/unet"
 )
 
 func TestMain(m *testing.M) {
@@ -13,10 +23,93 @@ func TestMain(m *testing.M) {
 
 // TestScript runs the command as a person types it: see testdata/script.
 func TestScript(t *testing.T) {
+	if _, _, err := unet.Libraries(unet.Config{}); err != nil {
+		t.Skip(err)
+	}
+	inputs := t.TempDir()
+	makeInputs(t, inputs)
+	library, _, _ := unet.Libraries(unet.Config{})
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
-			return makeInputs(e.WorkDir)
+			e.Setenv("ONNXRUNTIME_LIB", library)
+			return os.CopyFS(e.WorkDir, os.DirFS(inputs))
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Condition: func(condition string) (bool, error) {
+			if condition == "root" {
+				return os.Getuid() == 0, nil
+			}
+			return false, errors.New("unknown condition")
 		},
 	})
+}
+
+// exits CODE COMMAND ARG... runs a command that must end with an exit code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// makeInputs makes the files that the scripts work on.
+func makeInputs(t *testing.T, dir string) {
+	t.Helper()
+	check := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(name string) string { return filepath.Join(dir, name) }
+	write := func(name string, data []byte) { check(os.WriteFile(at(name), data, 0o666)) }
+
+	for _, d := range []string{"emptydir", "a", "b"} {
+		check(os.Mkdir(at(d), 0o777))
+	}
+	writePNG(t, at("small.png"), 0)
+	writePNG(t, at("a/slide.png"), 1)
+	writePNG(t, at("b/slide.png"), 2)
+	write("text.svs", []byte("this is not a slide\n"))
+	write("text.onnx", []byte("this is not a model\n"))
+	write("empty.svs", nil)
+	check(bench.WriteSlide(at("whole.svs"), at("truth.tif"), bench.Config{Size: 1024, Seed: 1}))
+	whole, err := os.ReadFile(at("whole.svs"))
+	check(err)
+	write("truncated.svs", whole[:len(whole)*2/3])
+	// A JPEG tile in the middle of the file, behind its header, is overwritten.
+	damaged := append([]byte(nil), whole...)
+	for i := len(damaged) / 2; i < len(damaged)/2+20_000; i++ {
+		damaged[i] = 0xff
+	}
+	write("damaged.svs", damaged)
+	grey, err := unet.Architecture{Depth: 1, Base: 2, Classes: 2}.ONNX()
+	check(err)
+	write("bare.onnx", grey)
+}
+
+// writePNG writes a small picture that depends on seed.
+func writePNG(t *testing.T, path string, seed int) {
+	t.Helper()
+	im := image.NewRGBA(image.Rect(0, 0, 70, 50))
+	for y := range 50 {
+		for x := range 70 {
+			im.Set(x, y, color.RGBA{byte(3*x + seed), byte(5*y + 40*seed), byte(x * y), 255})
+		}
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := png.Encode(f, im); err != nil {
+		t.Fatal(err)
+	}
 }
