@@ -3,7 +3,6 @@ package pipeline
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -17,7 +16,7 @@ type Config struct {
 	Out         string  // folder of the results; each slide gets a folder in it
 	Force       bool    // replace results that are already there
 	Memory      int64   // bytes that the whole process may use
-	Workers     int     // tiles read and inferred at a time; 0: one a processor
+	Workers     int     // tiles read and inferred at a time; 0: one a processor, fewer where the memory is short
 	Tile        int     // edge of a tile's core in pixels; 0: chosen by the plan
 	MPP         float64 // µm a pixel at level 0, over what the slide says; 0: the slide's own
 	Level       int     // level to work on, as it is; Auto: the one that suits the model
@@ -55,12 +54,4 @@ func (c Config) Validate() error {
 	check(slices.Contains(sink.Compressions(), c.Compression), "--compression %s: give one of %s", c.Compression, strings.Join(sink.Compressions(), ", "))
 	check(c.MaskTile == 256 || c.MaskTile == 512, "--mask-tile %d: give 256 or 512", c.MaskTile)
 	return errors.Join(errs...)
-}
-
-// workers returns the number of tiles that are read and inferred at a time.
-func (c Config) workers() int {
-	if c.Workers > 0 {
-		return c.Workers
-	}
-	return runtime.GOMAXPROCS(0)
 }

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"image"
+	"math"
 	"runtime"
 	"strings"
 
@@ -87,8 +88,7 @@ type planner struct {
 	model unet.Model
 }
 
-// plan lays out the work on a view of s. The core depends on the machine's processors and the memory,
-// never on --workers, so that any number of workers writes the same bytes.
+// plan lays out the work on a view of s.
 func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	region := image.Rectangle{Max: v.Size()}
 	if p.Bounds {
@@ -96,59 +96,92 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	}
 	plan := Plan{
 		Slide: s.Info().Path, Size: v.Size(), Region: region, Level: v.Level(), Scale: v.Scale(), MPP: v.MPP(),
-		Workers: p.workers(), Limit: p.Config.Memory,
+		Workers: p.Workers, Limit: p.Config.Memory,
 	}
-	core, err := p.core(v, s, region.Size())
+	if plan.Workers == 0 {
+		plan.Workers = runtime.GOMAXPROCS(0)
+	}
+	fits := func(core, workers int) bool {
+		needs, _ := p.needs(v, s, region.Size(), core, workers)
+		return Plan{Memory: needs}.Sum() <= p.Config.Memory
+	}
+	cores, err := p.cores(region.Size())
 	if err != nil {
 		return Plan{}, err
 	}
+	plan.Core = p.choose(cores, region.Size(), fits)
+	if !fits(plan.Core, plan.Workers) {
+		if p.Workers == 0 { // nobody asked for more than fit
+			for plan.Workers > 1 && !fits(plan.Core, plan.Workers) {
+				plan.Workers--
+			}
+		} else { // smaller tiles rather than fewer workers
+			for i := len(cores) - 1; i >= 0 && !fits(plan.Core, plan.Workers); i-- {
+				plan.Core = cores[i]
+			}
+		}
+	}
 	spec := p.model.Spec()
-	plan.Core, plan.Halo = core, spec.Before+core+spec.After
+	plan.Halo = spec.Geometry.Input(plan.Core)
 	plan.Tiles = plan.Grid(spec.Geometry).Len()
-	plan.Memory, plan.tileBytes = p.needs(v, s, region.Size(), core, plan.Workers)
+	plan.Memory, plan.tileBytes = p.needs(v, s, region.Size(), plan.Core, plan.Workers)
 	return plan, nil
 }
 
-// core returns the edge of the tiles: --tile, or the only one that a fixed model takes, or the one
-// that computes fewest pixels in a row of runs, one a processor, among those that fit the memory. Big
-// tiles waste less on overlap; on small slides smaller ones waste less beyond the edge.
-func (p planner) core(v *slide.View, s *slide.Slide, size image.Point) (int, error) {
+// cores returns the edges that tiles may have, ascending: the one that --tile or the model prescribes;
+// multiples of the mask's tiles; for a slide smaller than that, one tile that holds it. The last resort
+// for little memory, a quarter of a mask tile, comes first.
+func (p planner) cores(size image.Point) ([]int, error) {
 	spec := p.model.Spec()
 	stride := spec.Stride
 	if spec.Input > 0 {
-		return (spec.Input - spec.Before - spec.After) / stride * stride, nil
+		return []int{(spec.Input - spec.Before - spec.After)}, nil
 	}
 	if p.Tile > 0 {
 		if p.Tile%stride != 0 {
-			return 0, fmt.Errorf("--tile %d is not a multiple of the model's stride: give %d", p.Tile, roundUp(p.Tile, stride))
+			return nil, fmt.Errorf("--tile %d is not a multiple of the model's stride: give %d", p.Tile, roundUp(p.Tile, stride))
 		}
-		return p.Tile, nil
+		return []int{p.Tile}, nil
 	}
 	step := stride
-	for step%256 != 0 {
+	for step%p.MaskTile != 0 {
 		step += stride
 	}
-	whole := roundUp(max(size.X, size.Y), stride) // one tile holds the slide
+	whole := roundUp(max(size.X, size.Y), stride)
 	if whole < step {
-		return whole, nil
+		return []int{whole}, nil
 	}
+	cores := []int{max(stride, step/4/stride*stride)}
+	for core := step; core <= min(max(maxCore, step), roundUp(whole, step)); core += step {
+		cores = append(cores, core)
+	}
+	return cores, nil
+}
+
+// choose returns the core with which a run on this machine's processors computes fewest pixels, among
+// those that fit the memory with one prediction a processor, or with as many as fit. Big tiles waste
+// less on overlap, small ones less beyond the slide's edge; the bigger one wins where that is within
+// 5 %. It does not look at --workers, so that any number of workers writes the same bytes.
+func (p planner) choose(cores []int, size image.Point, fits func(core, workers int) bool) int {
+	geometry := p.model.Spec().Geometry
 	for runs := runtime.GOMAXPROCS(0); runs > 0; runs-- {
-		best, least := 0, int64(0)
-		for core := step; core <= min(maxCore, roundUp(whole, step)); core += step {
-			if needs, _ := p.needs(v, s, size, core, runs); (Plan{Memory: needs}).Sum() > p.Config.Memory {
+		best, least := 0, math.Inf(1)
+		for _, core := range cores[min(1, len(cores)-1):] {
+			if !fits(core, runs) {
 				break
 			}
 			tiles := ((size.X + core - 1) / core) * ((size.Y + core - 1) / core)
-			halo := int64(spec.Before + core + spec.After)
-			if cost := int64((tiles+runs-1)/runs) * halo * halo; best == 0 || cost <= least {
-				best, least = core, cost
+			halo := float64(geometry.Input(core))
+			cost := float64((tiles+runs-1)/runs) * halo * halo
+			if least = min(least, cost); cost <= 1.05*least {
+				best = core
 			}
 		}
 		if best > 0 {
-			return best, nil
+			return best
 		}
 	}
-	return max(stride, step/4/stride*stride), nil // does not fit in whole mask tiles; Check has the last word
+	return cores[0] // Check has the last word
 }
 
 // cacheBytes is the share of the memory that keeps decoded blocks.
@@ -159,7 +192,7 @@ func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multi
 // needs lists what tiles of a core need, and the part of it that is tiles in flight.
 func (p planner) needs(v *slide.View, s *slide.Slide, size image.Point, core, workers int) (needs []Need, tiles int64) {
 	spec := p.model.Spec()
-	halo := int64(spec.Before + core + spec.After)
+	halo := int64(spec.Geometry.Input(core))
 	lease := halo*halo*int64(spec.Channels) + int64(core)*int64(core)
 	tiles = lease * int64(3*workers+1) // a worker's share: one read, one inferred, one waiting for its turn
 	parents := sink.OpenBytes(size, p.MaskTile, core, panel)

@@ -18,14 +18,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"microtome": func() { os.Exit(run(os.Args[1:])) }})
+	testscript.Main(m, map[string]func(){
+		"microtome":    func() { os.Exit(run(os.Args[1:])) },
+		"engine-alone": engineAlone,
+	})
 }
 
 // TestScript runs the command as a person types it: see testdata/script.
 func TestScript(t *testing.T) {
-	if _, _, err := unet.Libraries(unet.Config{}); err != nil {
-		t.Skip(err)
-	}
+	needRuntime(t)
 	inputs := t.TempDir()
 	makeInputs(t, inputs)
 	library, _, _ := unet.Libraries(unet.Config{})

@@ -56,7 +56,7 @@ Exit codes: 0 all done, 1 failed, 2 usage, 3 some slides failed, 130 interrupted
 	f.StringVar(&o.unet.Device, "device", o.unet.Device, "`DEVICE` the model runs on: auto, cpu, cuda[:N]")
 	f.StringVar(&o.unet.Library, "onnxruntime", o.unet.Library, "ONNX Runtime library `FILE` (default: $ONNXRUNTIME_LIB, beside the program, the system's)")
 	f.Var((*byteSize)(&o.Memory), "memory", "memory that the whole run may use")
-	f.IntVar(&o.Workers, "workers", o.Workers, "tiles at a time, 0: one a processor")
+	f.IntVar(&o.Workers, "workers", o.Workers, "tiles at a time, 0: one a processor, fewer where memory is short")
 	f.IntVar(&o.Tile, "tile", o.Tile, "edge of a tile's core in `PIXELS`, 0: chosen by memory")
 	f.Float64Var(&o.MPP, "mpp", o.MPP, "`MICRONS` a pixel of the slide, where it states none or a wrong one")
 	f.IntVar(&o.Level, "level", o.Level, "work on this level as it is; -1: the one that suits the model's resolution")
