@@ -23,8 +23,8 @@ type StageError struct {
 
 func (e *StageError) Error() string {
 	var b strings.Builder
-	var named *slide.Error
-	if e.Slide != "" && !(errors.As(e.Err, &named) && named.Path == e.Slide) { // not twice
+	var inner *slide.Error // says the slide itself
+	if named := errors.As(e.Err, &inner) && inner.Path == e.Slide; e.Slide != "" && !named {
 		fmt.Fprintf(&b, "%s: ", e.Slide)
 	}
 	b.WriteString(e.Stage)

@@ -89,7 +89,7 @@ func (p *Pipeline) one(ctx context.Context, path string, res *results) (end Slid
 	if err != nil {
 		return fail("open", err)
 	}
-	defer s.Close()
+	defer func() { end.Err = errors.Join(end.Err, s.Close()) }()
 	if err := s.plan.Check(); err != nil {
 		return fail("plan", err)
 	}
@@ -213,6 +213,7 @@ func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid, fingerprint string
 			Origin: [2]int{plan.Region.Min.X, plan.Region.Min.Y}, Core: plan.Core, Tiles: plan.Tiles,
 		},
 		Coverage: sink.CoverageSummary{Expected: pyramid.Expected(), Written: pyramid.Written()},
+		Workers:  plan.Workers,
 		Memory:   sink.MemorySummary{Limit: plan.Limit, Planned: plan.Sum()},
 		Warnings: s.warnings,
 		Outputs:  map[string]sink.Output{},

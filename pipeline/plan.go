@@ -96,14 +96,14 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	}
 	plan := Plan{
 		Slide: s.Info().Path, Size: v.Size(), Region: region, Level: v.Level(), Scale: v.Scale(), MPP: v.MPP(),
-		Workers: p.Workers, Limit: p.Config.Memory,
+		Workers: p.Workers, Limit: p.Memory,
 	}
 	if plan.Workers == 0 {
 		plan.Workers = runtime.GOMAXPROCS(0)
 	}
 	fits := func(core, workers int) bool {
 		needs, _ := p.needs(v, s, region.Size(), core, workers)
-		return Plan{Memory: needs}.Sum() <= p.Config.Memory
+		return Plan{Memory: needs}.Sum() <= p.Memory
 	}
 	cores, err := p.cores(region.Size())
 	if err != nil {

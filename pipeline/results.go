@@ -72,8 +72,9 @@ func discard(dir string) error {
 
 // removeEmpty removes the folder of a slide that failed, unless something is in it.
 func removeEmpty(dir string) error {
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || len(entries) > 0 {
 		return nil
 	}
-	return os.Remove(dir)
+	return errors.Join(err, os.Remove(dir))
 }

@@ -17,7 +17,7 @@ import (
 // go-streams lacks: types between stages, a context, the first error winning, panics turned into
 // errors, and every value still in flight after a failure being released.
 type run struct {
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // a run lives exactly as long as its context
 	fail   context.CancelCauseFunc
 	clocks []*clock
 }

@@ -29,6 +29,7 @@ type Summary struct {
 	Classes  []ClassSummary    `json:"classes"`
 	Coverage CoverageSummary   `json:"coverage"`
 	Stages   []StageTime       `json:"stages"`
+	Workers  int               `json:"workers"` // tiles read and inferred at a time
 	Memory   MemorySummary     `json:"memory"`
 	Warnings []string          `json:"warnings"`
 	Outputs  map[string]Output `json:"outputs"` // by file name

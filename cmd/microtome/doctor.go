@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -73,7 +74,7 @@ func examine(library string) []finding {
 	fs := []finding{
 		{Name: "microtome", Found: version, need: true},
 		{Name: "go", Found: fmt.Sprintf("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH), need: true},
-		{Name: "processors", Found: fmt.Sprint(runtime.GOMAXPROCS(0)), need: true},
+		{Name: "processors", Found: strconv.Itoa(runtime.GOMAXPROCS(0)), need: true},
 	}
 	libs := slide.Libraries()
 	for _, name := range []string{"libvips", "openslide", "govips"} {

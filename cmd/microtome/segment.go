@@ -70,7 +70,7 @@ Exit codes: 0 all done, 1 failed, 2 usage, 3 some slides failed, 130 interrupted
 	return c
 }
 
-func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, stderr io.Writer) error {
+func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, stderr io.Writer) (err error) {
 	o.Arguments = args
 	if o.dryRun && o.Out == "" {
 		o.Out = "." // nothing is written
@@ -83,7 +83,7 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 	if err != nil {
 		return err
 	}
-	defer model.Close()
+	defer func() { err = errors.Join(err, model.Close()) }()
 	p := &pipeline.Pipeline{Model: model, Config: o.Config}
 	paths := slide.Find(args...)
 	if o.dryRun {
