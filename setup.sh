@@ -15,50 +15,43 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # checksum prints the SHA-256 of a file: coreutils' tool, or macOS's.
 checksum() { if have sha256sum; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d ' ' -f 1; }
 
-# install gets packages: Debian's names, or Homebrew's.
+# install gets what is missing, all at once: the slow part is the package manager's own work.
 install() {
 	if have apt-get; then
+		[ -n "$apt" ] || return 0
 		root=
 		if [ "$(id -u)" -ne 0 ]; then
-			have sudo || die "needs root to install $*: run as root, or install sudo"
+			have sudo || die "needs root to install$apt: run as root, or install sudo"
 			root=sudo
 		fi
-		echo "setup: installing $*" >&2
-		# shellcheck disable=SC2086 # no word without sudo
+		echo "setup: installing$apt" >&2
 		$root apt-get update -qq || die "apt-get update failed: check the network and the package sources"
-		$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
-			die "apt-get could not install $*"
+		# shellcheck disable=SC2086 # a list of words, and no word without sudo
+		$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $apt >/dev/null ||
+			die "apt-get could not install$apt$instead"
 	elif have brew; then
-		brew install --quiet "$@" || die "brew could not install $*"
-	else
-		die "needs apt-get or Homebrew to install $*: install them by hand, then run make again"
+		[ -n "$brew" ] || return 0
+		# shellcheck disable=SC2086 # a list of words
+		brew install --quiet $brew || die "brew could not install$brew$instead"
+	elif [ -n "$apt" ]; then
+		die "needs apt-get or Homebrew: install$apt by hand, then run make again"
 	fi
 }
 
-packages() { # libvips, built with OpenSlide
-	have pkg-config && pkg-config --exists vips && return
-	if have apt-get; then install pkg-config gcc libc6-dev libvips-dev; else install pkg-config vips; fi
-	pkg-config --exists vips || die "libvips is installed, but pkg-config does not find it: set PKG_CONFIG_PATH"
-}
-
-readers() { # the tests' independent readers; a test skips, and says so, without them
-	have apt-get || return 0
-	have vips && have openslide-show-properties && /usr/bin/python3 -c 'import tifffile' 2>/dev/null && return
-	install libvips-tools openslide-tools python3-tifffile
-}
-
-runtime() { # ONNX Runtime's library, through npm's client
-	[ -z "${ONNXRUNTIME_LIB:-}" ] || return 0
+# member is the library's path in the npm package, library ours.
+member() {
 	case "$(uname -s)/$(uname -m)" in
-		Linux/x86_64) member=linux/x64/libonnxruntime.so.1 ;;
-		Linux/aarch64) member=linux/arm64/libonnxruntime.so.1 ;;
-		Darwin/arm64) member=darwin/arm64/libonnxruntime.1.dylib ;;
-		*) die "no packaged ONNX Runtime for $(uname -s) $(uname -m): get $ort from its official release and set ONNXRUNTIME_LIB to its library" ;;
+		Linux/x86_64) echo linux/x64/libonnxruntime.so.1 ;;
+		Linux/aarch64) echo linux/arm64/libonnxruntime.so.1 ;;
+		Darwin/arm64) echo darwin/arm64/libonnxruntime.1.dylib ;;
+		*) die "no packaged ONNX Runtime for $(uname -s) $(uname -m): $by_hand" ;;
 	esac
-	library=lib/$(basename "$member")
-	[ "$(cat lib/version 2>/dev/null)" != "$ort" ] || [ ! -f "$library" ] || return 0
-	by_hand="get onnxruntime $ort from its official release and set ONNXRUNTIME_LIB to its library"
-	have npm || (if have apt-get; then install npm; else install node; fi) || die "npm cannot be installed: $by_hand"
+}
+by_hand="get ONNX Runtime $ort from its official release and set ONNXRUNTIME_LIB to its library"
+
+# runtime gets ONNX Runtime's library through npm's client.
+runtime() {
+	have npm || die "npm cannot be had: $by_hand"
 	echo "setup: getting ONNX Runtime $ort" >&2
 	temp=$(mktemp -d)
 	trap 'rm -rf "$temp"' EXIT
@@ -73,6 +66,22 @@ runtime() { # ONNX Runtime's library, through npm's client
 }
 
 have go || die "needs Go 1.26 or later: get it from go.dev"
-packages
-runtime
-[ "${1:-}" != test ] || readers
+apt='' brew='' instead='' # packages that are missing, by Debian's and by Homebrew's names
+if ! have pkg-config || ! pkg-config --exists vips; then
+	apt=" pkg-config gcc libc6-dev libvips-dev" brew=" pkg-config vips"
+fi
+if [ -z "${ONNXRUNTIME_LIB:-}" ]; then
+	member=$(member)
+	library=lib/$(basename "$member")
+	if [ "$(cat lib/version 2>/dev/null)" != "$ort" ] || [ ! -f "$library" ]; then
+		get_runtime=yes
+		have npm || { apt="$apt npm" brew="$brew node" instead="; without npm, $by_hand"; }
+	fi
+fi
+if [ "${1:-}" = test ]; then # a test skips, and says so, without its reader
+	have openslide-write-png || apt="$apt openslide-tools"
+	/usr/bin/python3 -c 'import tifffile' 2>/dev/null || apt="$apt python3-tifffile"
+fi
+install
+pkg-config --exists vips || die "libvips is installed, but pkg-config does not find it: set PKG_CONFIG_PATH"
+[ -z "${get_runtime:-}" ] || runtime
