@@ -107,7 +107,7 @@ func (t *tiffParser) page(at uint64, top bool) (h tiffHeader, next uint64, ok bo
 		return h, 0, false
 	}
 	b = t.bytes(at+uint64(counter), int(n)*entry+inline)
-	if len(b) < int(n)*entry {
+	if len(b) < int(n)*entry+inline {
 		return h, 0, false
 	}
 	var compression, photometric, firstTile uint64
@@ -153,10 +153,7 @@ func (t *tiffParser) page(at uint64, top bool) (h tiffHeader, next uint64, ok bo
 	if compression == jpeg && photometric == rgb && firstTile > 0 {
 		h.mislabelled = jpegIsYCbCr(tables, t.bytes(firstTile, 1<<16))
 	}
-	if len(b) >= int(n)*entry+inline {
-		next = t.uint(b[int(n)*entry:][:inline])
-	}
-	return h, next, true
+	return h, t.uint(b[int(n)*entry:][:inline]), true
 }
 
 // uint reads an unsigned number as wide as b.
