@@ -64,15 +64,21 @@ func (v *View) ScratchBytes(edge int) int64 {
 	if v.scale == 1 {
 		return 0
 	}
-	span := float64(edge)*v.scale + 2*max(1, v.scale) + 2
-	rows := stripRows + 4*max(1, v.scale) + 2
-	return int64(rows*(3*span+6*float64(edge))) + 12*int64(edge)
+	radius := max(1, v.scale)
+	span := float64(edge)*v.scale + 2*radius + 2
+	rows := stripRows + 4*radius + 2
+	kernels := (float64(edge) + max(1, stripRows/v.scale)) * (32 + 4*(2*radius+2))
+	return int64(rows*(3*span+6*float64(edge)) + 12*float64(edge) + 2*kernels) // the kernels grow by doubling
 }
 
 // resample fills dst with a rectangle of a view that is not a level as it is.
 func (v *View) resample(ctx context.Context, dst []byte, r image.Rectangle) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
+	return v.resampleWith(ctx, s, dst, r)
+}
+
+func (v *View) resampleWith(ctx context.Context, s *scratch, dst []byte, r image.Rectangle) error {
 	s.store = s.store[:0]
 	s.columns = s.columns[:0]
 	x0, x1 := math.MaxInt, math.MinInt
