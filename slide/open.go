@@ -33,6 +33,9 @@ func openFile(path string) (*fileReader, error) {
 	}
 	start()
 	loader := findLoader(path)
+	if strings.Contains(loader, "Matrix") || strings.Contains(loader, "Csv") {
+		loader = "" // any text that begins with two numbers
+	}
 	only := slices.Contains(openSlideOnly, strings.ToLower(filepath.Ext(path)))
 	switch {
 	case strings.Contains(loader, "Openslide"):
@@ -78,7 +81,7 @@ func readable(path string) error {
 const openSlideCache = 32 << 20
 
 func openOpenSlide(path, loader string) (*fileReader, error) {
-	first, err := opening{path, openSlide, 0}.open()
+	first, err := opening{path: path, kind: openSlide}.open()
 	if err != nil {
 		return nil, err
 	}
@@ -96,15 +99,16 @@ func openOpenSlide(path, loader string) (*fileReader, error) {
 		Description: first.text("openslide.comment"),
 		MPPX:        number("mpp-x"), MPPY: number("mpp-y"),
 		Objective: number("objective-power"),
-		Resident:  openSlideCache,
 	})
-	levels := int(number("level-count"))
-	for n := range levels {
+	kept := int64(0)
+	for n := range int(number("level-count")) {
 		at := fmt.Sprintf("level[%d].", n)
 		tile := image.Pt(int(number(at+"tile-width")), int(number(at+"tile-height")))
 		size := image.Pt(int(number(at+"width")), int(number(at+"height")))
-		r.add(size, number(at+"downsample"), tile, opening{path, openSlide, n})
+		r.add(size, number(at+"downsample"), tile, opening{path: path, kind: openSlide, n: n})
+		kept += min(openSlideCache, 4*int64(size.X)*int64(size.Y))
 	}
+	r.info.Resident += min(kept, 2*openSlideCache) // of the working level and of the thumbnail's
 	if w, h := int(number("bounds-width")), int(number("bounds-height")); w > 0 && h > 0 {
 		x, y := int(number("bounds-x")), int(number("bounds-y"))
 		r.info.Bounds = image.Rect(x, y, x+w, y+h)
@@ -112,8 +116,9 @@ func openOpenSlide(path, loader string) (*fileReader, error) {
 	return r.done()
 }
 
-// openTIFF opens a TIFF that is not one of OpenSlide's formats. Its levels are SubIFDs, as in
-// OME-TIFF, or pages, each about a whole number of times smaller than the first.
+// openTIFF opens a TIFF that is not one of OpenSlide's formats. Its levels are the first page and, as
+// SubIFDs as in OME-TIFF or else as pages, the same picture ever smaller. Labels and macro pictures have
+// other proportions, or are in strips where the slide is in tiles.
 func openTIFF(path, loader string) (*fileReader, error) {
 	pages, err := readTIFF(path)
 	if err != nil {
@@ -125,36 +130,45 @@ func openTIFF(path, loader string) (*fileReader, error) {
 			return nil, errors.New("damaged or truncated: it says it comes from an " + vendor + " scanner, but OpenSlide does not recognise it; copy it again")
 		}
 	}
-	im, err := opening{path, tiffPage, 0}.open()
+	im, err := opening{path: path, kind: tiffPage}.open()
 	if err != nil {
 		return nil, err
 	}
 	defer im.unref()
-	mpp := 0.0
+	if err := im.checkFormat(); err != nil {
+		return nil, err
+	}
+	info := Info{Path: path, Loader: loader, Description: first.description}
 	if im.text("resolution-unit") != "" {
-		mpp = plausible(1000 / im.xres())
+		info.MPPX = plausible(1000 / im.xres())
 	}
-	r := newFileReader(Info{Path: path, Loader: loader, Description: first.description, MPPX: mpp, MPPY: mpp})
-	if x, y, objective := readOME(first.description); x > 0 {
-		r.info.Vendor, r.info.MPPX, r.info.MPPY, r.info.Objective = "ome-tiff", x, y, objective
-	}
-	r.ycc = first.mislabelled
-	r.add(first.size, 1, first.tile, opening{path, tiffPage, 0})
-	for n, sub := range first.sub {
-		if d, ok := shrinks(first.size, sub.size); ok {
-			r.add(sub.size, d, sub.tile, opening{path, tiffSubIFD, n})
+	if isOME(first.description) {
+		info.Vendor = "ome-tiff"
+		x, y, objective := readOME(first.description)
+		info.Objective = objective
+		if x > 0 {
+			info.MPPX, info.MPPY = x, y
 		}
 	}
-	if len(first.sub) == 0 {
-		for n, page := range pages[1:] {
-			if d, ok := shrinks(r.info.Levels[len(r.info.Levels)-1].Size, page.size); ok && d > 1.5 {
-				down, _ := shrinks(first.size, page.size)
-				r.add(page.size, down, page.tile, opening{path, tiffPage, n + 1})
-			}
+	r := newFileReader(info)
+	add := func(page tiffHeader, downsample float64, o opening) {
+		r.add(page.size, downsample, page.tile, o)
+		r.levels[len(r.levels)-1].ycc = page.mislabelled
+	}
+	add(first, 1, opening{path: path, kind: tiffPage})
+	smaller, kind, offset := first.sub, tiffSubIFD, 0
+	if len(smaller) == 0 {
+		smaller, kind, offset = pages[1:], tiffPage, 1
+	}
+	for n, page := range smaller {
+		downsample, ok := shrinks(first.size, page.size)
+		step, _ := shrinks(r.info.Levels[len(r.info.Levels)-1].Size, page.size)
+		if tiled := page.tile != (image.Point{}); ok && step > 1.5 && tiled == (first.tile != image.Point{}) {
+			add(page, downsample, opening{path: path, kind: kind, n: n + offset})
 		}
 	}
 	if first.tile == (image.Point{}) { // in strips: libvips decodes all of it first
-		r.info.Resident = decodedWhole(first.size)
+		r.info.Resident = decodedWhole(im)
 	}
 	return r.done()
 }
@@ -170,36 +184,38 @@ func shrinks(a, b image.Point) (float64, bool) {
 }
 
 func openFlat(path, loader string) (*fileReader, error) {
-	im, err := opening{path, anyLoader, 0}.open()
+	im, err := opening{path: path, kind: anyLoader}.open()
 	if err != nil {
 		return nil, err
 	}
 	defer im.unref()
-	size := image.Pt(im.width(), im.height())
-	r := newFileReader(Info{Path: path, Loader: loader, Resident: decodedWhole(size)})
-	r.add(size, 1, image.Point{}, opening{path, anyLoader, 0})
+	if err := im.checkFormat(); err != nil {
+		return nil, err
+	}
+	r := newFileReader(Info{Path: path, Loader: loader, Resident: decodedWhole(im)})
+	r.add(image.Pt(im.width(), im.height()), 1, image.Point{}, opening{path: path, kind: anyLoader})
 	return r.done()
 }
 
 // decodedWhole returns the memory of an image that libvips decodes before the first pixel: past
 // 100 MB it uses a file in the folder for temporary files.
-func decodedWhole(size image.Point) int64 {
-	return min(3*int64(size.X)*int64(size.Y), 100<<20)
-}
+func decodedWhole(im vipsImage) int64 { return min(im.bytes(), 100<<20) }
 
-// plausible returns mpp if it may be a microscope's. Screen resolutions such as 72 dpi are not.
+// plausible returns mpp if it may be a microscope's. Those of screens and printers, from 72 dpi (353 µm)
+// to 1200 dpi (21 µm), are not.
 func plausible(mpp float64) float64 {
-	if mpp >= 0.01 && mpp <= 50 {
+	if mpp >= 0.01 && mpp <= 20 {
 		return mpp
 	}
 	return 0
 }
 
-// readOME returns what the OME-XML in a TIFF's description says: µm a pixel and the objective's power.
+// isOME reports whether a TIFF's description is OME-XML.
+func isOME(description string) bool { return strings.Contains(description, "<OME") }
+
+// readOME returns what OME-XML says: µm a pixel and the objective's power, 0 for what it does not say.
+// Of a document that is cut short it takes what is there.
 func readOME(description string) (mppX, mppY, objective float64) {
-	if !strings.Contains(description, "<OME") {
-		return 0, 0, 0
-	}
 	attribute := func(e xml.StartElement, name string) string {
 		for _, a := range e.Attr {
 			if a.Name.Local == name {
@@ -210,7 +226,7 @@ func readOME(description string) (mppX, mppY, objective float64) {
 	}
 	number := func(e xml.StartElement, name string) float64 {
 		v, err := strconv.ParseFloat(attribute(e, name), 64)
-		if err != nil {
+		if err != nil || !(v > 0) || math.IsInf(v, 0) {
 			return 0
 		}
 		return v

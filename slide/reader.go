@@ -3,6 +3,7 @@ package slide
 import (
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	"sync"
 )
@@ -10,39 +11,66 @@ import (
 // A fileReader reads blocks of a file through libvips.
 type fileReader struct {
 	info Info
-	ycc  bool // pixels that libvips takes for RGB are YCbCr
 
 	mu     sync.Mutex
 	levels []fileLevel
+	closed bool
 }
 
 // A fileLevel is opened when its first block is read.
 type fileLevel struct {
 	opening
-	im *vipsImage
+	ycc bool // pixels that libvips takes for RGB are YCbCr
+	im  *vipsImage
 }
 
 func newFileReader(info Info) *fileReader { return &fileReader{info: info} }
 
 // add adds a level; tile is the file's own tile size, or nothing.
 func (r *fileReader) add(size image.Point, downsample float64, tile image.Point, o opening) {
-	r.info.Levels = append(r.info.Levels, Level{size, downsample, image.Pt(blockEdge(tile.X), blockEdge(tile.Y))})
+	block, whole := blockSize(tile)
+	if o.kind != anyLoader {
+		o.forget = whole
+	}
+	if !whole { // libvips keeps two and a half rows of tiles
+		r.info.Resident += 10 * int64(size.X+tile.X) * int64(tile.Y)
+	}
+	r.info.Levels = append(r.info.Levels, Level{size, downsample, block})
 	r.levels = append(r.levels, fileLevel{opening: o})
 }
 
-// blockEdge returns the edge of the blocks for tiles of an edge: a whole number of small tiles, a part
-// of a huge one, 256 where there are none.
-func blockEdge(tile int) int {
-	switch {
-	case tile <= 0:
-		return 256
-	case tile < 128:
-		return (256 + tile - 1) / tile * tile
+// Bounds on the area of a block, px: smaller ones cost more in calls than in decoding, larger ones fill
+// the cache with what nobody asked for.
+const (
+	minBlock = 200 * 200
+	maxBlock = 2048 * 2048
+)
+
+// blockSize returns the size of the blocks for tiles of a size, and whether they are whole tiles: as
+// many small tiles as make a block, a part of a huge one, 256 × 256 where there are none.
+func blockSize(tile image.Point) (block image.Point, whole bool) {
+	if tile.X <= 0 || tile.Y <= 0 {
+		return image.Pt(256, 256), true
 	}
-	for tile > 1024 && tile%2 == 0 {
-		tile /= 2
+	block = tile
+	for block.X > maxBlock/block.Y {
+		if block.X > block.Y {
+			block.X = (block.X + 1) / 2
+		} else {
+			block.Y = (block.Y + 1) / 2
+		}
 	}
-	return min(tile, 2048)
+	if block != tile {
+		return block, false
+	}
+	for block.X*block.Y < minBlock {
+		if block.X <= block.Y {
+			block.X += tile.X
+		} else {
+			block.Y += tile.Y
+		}
+	}
+	return block, true
 }
 
 // done checks the levels and completes the Info.
@@ -70,13 +98,12 @@ func (r *fileReader) Info() Info { return r.info }
 
 func (r *fileReader) ReadBlock(_ context.Context, level, bx, by int, dst []byte) error {
 	l := r.info.Levels[level]
-	x, y := bx*l.Block.X, by*l.Block.Y
-	w, h := min(l.Block.X, l.Size.X-x), min(l.Block.Y, l.Size.Y-y)
-	err := r.read(level, x, y, w, h, dst)
-	if err != nil {
+	at := image.Pt(bx*l.Block.X, by*l.Block.Y)
+	area := image.Rectangle{at, at.Add(l.Block)}.Intersect(image.Rectangle{Max: l.Size})
+	if err := r.read(level, area, dst); err != nil {
 		return err
 	}
-	if r.ycc {
+	if r.levels[level].ycc {
 		toRGB(dst)
 	}
 	return nil
@@ -85,29 +112,42 @@ func (r *fileReader) ReadBlock(_ context.Context, level, bx, by int, dst []byte)
 // read reads through the open image of a level. Once OpenSlide has failed on one tile, every later
 // read of that image fails: so the image is dropped, and this rectangle is tried once more on an
 // image of its own, in case the failure was another reader's.
-func (r *fileReader) read(level, x, y, w, h int, dst []byte) error {
+func (r *fileReader) read(level int, area image.Rectangle, dst []byte) error {
 	im, err := r.open(level)
 	if err != nil {
 		return err
 	}
-	err = im.read(x, y, w, h, dst)
-	im.unref()
-	if err == nil {
-		return nil
+	defer im.unref()
+	tries := 0
+	err = explained(func() bool {
+		if tries++; tries == 1 {
+			return im.read(area, dst)
+		}
+		own, ok := im.tryRGB()
+		if !ok {
+			return false
+		}
+		defer own.unref()
+		return own.read(area, dst)
+	})
+	if tries > 1 {
+		r.drop(level, im)
 	}
-	r.drop(level, im)
-	alone, reopenErr := r.levels[level].openRGB()
-	if reopenErr != nil {
-		return err
+	if err != nil {
+		return fmt.Errorf("this part cannot be decoded, the file may be damaged: copy it again (%w)", err)
 	}
-	defer alone.unref()
-	return alone.read(x, y, w, h, dst)
+	return nil
 }
+
+var errClosed = errors.New("the slide is closed")
 
 // open returns the open image of a level with a reference for the caller.
 func (r *fileReader) open(level int) (*vipsImage, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return nil, errClosed
+	}
 	l := &r.levels[level]
 	if l.im == nil {
 		im, err := l.openRGB()
@@ -131,9 +171,13 @@ func (r *fileReader) drop(level int, im *vipsImage) {
 }
 
 func (r *fileReader) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
 	for level := range r.levels {
-		if im := r.levels[level].im; im != nil {
-			r.drop(level, im)
+		if l := &r.levels[level]; l.im != nil {
+			l.im.unref()
+			l.im = nil
 		}
 	}
 	return nil

@@ -21,11 +21,11 @@ const (
 // A kernel is what one view pixel takes from the level along an axis.
 type kernel struct {
 	first   int // pixel of the level
-	weights []int32
+	weights []uint32
 }
 
 // kernelAt returns the kernel of view pixel i, its weights appended to store.
-func kernelAt(i int, scale float64, store []int32) (kernel, []int32) {
+func kernelAt(i int, scale float64, store []uint32) (kernel, []uint32) {
 	center := (float64(i)+0.5)*scale - 0.5
 	radius := max(1, scale)
 	first := int(math.Floor(center-radius)) + 1
@@ -35,11 +35,11 @@ func kernelAt(i int, scale float64, store []int32) (kernel, []int32) {
 	for x := first; x <= last; x++ {
 		sum += 1 - math.Abs(float64(x)-center)/radius
 	}
-	rest, heaviest := int32(weightOne), from
+	rest, heaviest := uint32(weightOne), from
 	for x := first; x <= last; x++ {
-		w := int32(math.Round((1 - math.Abs(float64(x)-center)/radius) / sum * weightOne))
+		w := uint32(math.Round((1 - math.Abs(float64(x)-center)/radius) / sum * weightOne))
 		store = append(store, w)
-		rest -= w
+		rest -= w // may pass below 0: it is added modulo 2³²
 		if w > store[heaviest] {
 			heaviest = len(store) - 1
 		}
@@ -51,9 +51,10 @@ func kernelAt(i int, scale float64, store []int32) (kernel, []int32) {
 // scratch is the memory of one resampling read, used again by the next.
 type scratch struct {
 	columns, rows []kernel
-	store         []int32
+	store         []uint32
 	level         []byte   // level pixels of a strip
 	wide          []uint16 // the same, resampled along x; 8 bits of fraction
+	sum           []uint32 // a row of the view
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -63,15 +64,21 @@ func (v *View) ScratchBytes(edge int) int64 {
 	if v.scale == 1 {
 		return 0
 	}
-	span := float64(edge)*v.scale + 2*max(1, v.scale) + 2
-	rows := stripRows + 4*max(1, v.scale) + 2
-	return int64(rows * (3*span + 6*float64(edge)))
+	radius := max(1, v.scale)
+	span := float64(edge)*v.scale + 2*radius + 2
+	rows := stripRows + 4*radius + 2
+	kernels := (float64(edge) + max(1, stripRows/v.scale)) * (32 + 4*(2*radius+2))
+	return int64(rows*(3*span+6*float64(edge)) + 12*float64(edge) + 2*kernels) // the kernels grow by doubling
 }
 
 // resample fills dst with a rectangle of a view that is not a level as it is.
 func (v *View) resample(ctx context.Context, dst []byte, r image.Rectangle) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
+	return v.resampleWith(ctx, s, dst, r)
+}
+
+func (v *View) resampleWith(ctx context.Context, s *scratch, dst []byte, r image.Rectangle) error {
 	s.store = s.store[:0]
 	s.columns = s.columns[:0]
 	x0, x1 := math.MaxInt, math.MinInt
@@ -104,35 +111,56 @@ func (v *View) resample(ctx context.Context, dst []byte, r image.Rectangle) erro
 	return nil
 }
 
-// alongX resamples each row of the strip.
+// alongX resamples each row of the strip. Weights are not negative and sum to one, so nothing overflows.
 func (s *scratch) alongX(area image.Rectangle) {
 	for y := range area.Dy() {
 		line := s.level[3*area.Dx()*y:][:3*area.Dx()]
 		out := s.wide[3*len(s.columns)*y:][:3*len(s.columns)]
-		for x, k := range s.columns {
-			from := line[3*(k.first-area.Min.X):][:3*len(k.weights)]
-			var red, green, blue int32 = 1 << 5, 1 << 5, 1 << 5
-			for i, w := range k.weights {
-				red += w * int32(from[3*i])
-				green += w * int32(from[3*i+1])
-				blue += w * int32(from[3*i+2])
+		for _, k := range s.columns {
+			from := line[3*(k.first-area.Min.X):]
+			var red, green, blue uint32 = 1 << 5, 1 << 5, 1 << 5
+			for _, w := range k.weights {
+				pixel := from[:3:3]
+				red += w * uint32(pixel[0])
+				green += w * uint32(pixel[1])
+				blue += w * uint32(pixel[2])
+				from = from[3:]
 			}
-			out[3*x], out[3*x+1], out[3*x+2] = uint16(red>>6), uint16(green>>6), uint16(blue>>6)
+			pixel := out[:3:3]
+			pixel[0], pixel[1], pixel[2] = uint16(red>>6), uint16(green>>6), uint16(blue>>6)
+			out = out[3:]
 		}
 	}
 }
 
-// alongY resamples the columns of the strip, whose first row is level row y0, into rows of dst.
+// alongY resamples the columns of the strip, whose first row is level row y0, into rows of dst. It goes
+// through memory in rows, two at a time.
 func (s *scratch) alongY(dst []byte, y0 int) {
 	width := 3 * len(s.columns)
+	s.sum = grow(s.sum, width)
 	for y, k := range s.rows {
-		out := dst[width*y:][:width]
-		for x := range out {
-			sum := int64(1) << (weightBits + 7)
-			for i, w := range k.weights {
-				sum += int64(w) * int64(s.wide[width*(k.first-y0+i)+x])
+		sum := s.sum
+		for x := range sum {
+			sum[x] = 1 << (weightBits + 7)
+		}
+		for i := 0; i < len(k.weights); i += 2 {
+			w := k.weights[i]
+			a := s.wide[width*(k.first-y0+i):][:len(sum)]
+			if i+1 == len(k.weights) {
+				for x := range sum {
+					sum[x] += w * uint32(a[x])
+				}
+				break
 			}
-			out[x] = byte(min(max(sum>>(weightBits+8), 0), 255))
+			u := k.weights[i+1]
+			b := s.wide[width*(k.first-y0+i+1):][:len(sum)]
+			for x := range sum {
+				sum[x] += w*uint32(a[x]) + u*uint32(b[x])
+			}
+		}
+		out := dst[width*y:][:len(sum)]
+		for x := range sum {
+			out[x] = byte(sum[x] >> (weightBits + 8))
 		}
 	}
 }

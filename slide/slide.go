@@ -45,7 +45,7 @@ type Info struct {
 	MPPX, MPPY  float64         // µm a pixel of level 0
 	Objective   float64         // power of the objective; 0: not stated
 	Bounds      image.Rectangle // scanned area in pixels of level 0; all of it when nothing is stated
-	Resident    int64           // bytes that the decoder keeps while the slide is open
+	Resident    int64           // bytes that the decoder keeps, at most, while the slide is open
 }
 
 // A Level is one resolution that the file stores.
@@ -96,6 +96,9 @@ func (s *Slide) AtLevel(n int) (*View, error) {
 // pixels resampled from the nearest finer level to exactly mpp; where no level is finer, level 0 is
 // enlarged. own, when it is not 0, is the size of a pixel of level 0 and overrides what the slide says.
 func (s *Slide) AtMPP(mpp, own float64) (*View, error) {
+	if !(mpp > 0) || math.IsInf(mpp, 0) || !(own >= 0) || math.IsInf(own, 0) {
+		return nil, s.error(fmt.Errorf("pixels of %g µm, %g µm in the file: give sizes above 0", mpp, own))
+	}
 	if own == 0 {
 		own = s.info.MPP
 	}
@@ -113,8 +116,11 @@ func (s *Slide) AtMPP(mpp, own float64) (*View, error) {
 		}
 	}
 	scale := func(n int) float64 { return mpp / (own * s.info.Levels[n].Downsample) }
-	size := func(pixels int) int { return max(1, int(math.Round(float64(pixels)/scale(0)))) }
 	full := s.info.Levels[0].Size
+	if float64(max(full.X, full.Y))/scale(0) > math.MaxInt32 {
+		return nil, s.error(fmt.Errorf("at %g µm a pixel the slide is wider than %d pixels: its own are %g µm", mpp, math.MaxInt32, own))
+	}
+	size := func(pixels int) int { return max(1, int(math.Round(float64(pixels)/scale(0)))) }
 	return &View{slide: s, level: from, scale: scale(from), size: image.Pt(size(full.X), size(full.Y)), mpp: mpp}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"image"
 	"io"
+	"math"
 	"os"
 )
 
@@ -23,7 +24,8 @@ var errTIFF = errors.New("damaged or truncated TIFF: copy it again")
 const (
 	maxPages = 256
 	maxTags  = 4096
-	maxValue = 1 << 20 // bytes of a tag's value that are read
+	maxValue = 1 << 20  // bytes of a tag's value that are read
+	maxRead  = 64 << 20 // bytes that are read in all
 )
 
 // readTIFF reads the headers of a TIFF's pages.
@@ -37,7 +39,7 @@ func readTIFF(path string) ([]tiffHeader, error) {
 }
 
 func parseTIFF(r io.ReaderAt) ([]tiffHeader, error) {
-	t := &tiffParser{r: r}
+	t := &tiffParser{r: r, left: maxRead}
 	head := t.bytes(0, 16)
 	if len(head) < 8 {
 		return nil, errTIFF
@@ -77,12 +79,16 @@ type tiffParser struct {
 	r     io.ReaderAt
 	order binary.ByteOrder
 	big   bool
+	left  int // bytes that may still be read
 }
 
-// bytes reads up to n bytes at an offset.
+// bytes reads up to n bytes at an offset; none once the parser has read enough.
 func (t *tiffParser) bytes(at uint64, n int) []byte {
+	if t.left -= n; t.left < 0 || at > math.MaxInt64 {
+		return nil
+	}
 	b := make([]byte, n)
-	got, _ := t.r.ReadAt(b, int64(at&(1<<62-1)))
+	got, _ := t.r.ReadAt(b, int64(at))
 	return b[:got]
 }
 
@@ -101,22 +107,23 @@ func (t *tiffParser) page(at uint64, top bool) (h tiffHeader, next uint64, ok bo
 		return h, 0, false
 	}
 	b = t.bytes(at+uint64(counter), int(n)*entry+inline)
-	if len(b) < int(n)*entry {
+	if len(b) < int(n)*entry+inline {
 		return h, 0, false
 	}
 	var compression, photometric, firstTile uint64
 	var tables []byte
 	for e := b[:int(n)*entry]; len(e) > 0; e = e[entry:] {
-		kind, values := t.order.Uint16(e[2:]), t.values(e[:entry], inline)
+		values := t.values(e[:entry], inline)
 		first := uint64(0)
 		if len(values) > 0 {
 			first = values[0]
 		}
+		pixels := int(min(first, math.MaxInt32))
 		switch t.order.Uint16(e) {
 		case 256:
-			h.size.X = int(first)
+			h.size.X = pixels
 		case 257:
-			h.size.Y = int(first)
+			h.size.Y = pixels
 		case 259:
 			compression = first
 		case 262:
@@ -124,16 +131,19 @@ func (t *tiffParser) page(at uint64, top bool) (h tiffHeader, next uint64, ok bo
 		case 270:
 			h.description = string(bytes.TrimRight(t.raw(e[:entry], inline), "\x00"))
 		case 322:
-			h.tile.X = int(first)
+			h.tile.X = pixels
 		case 323:
-			h.tile.Y = int(first)
+			h.tile.Y = pixels
 		case 324:
 			firstTile = first
 		case 347:
 			tables = t.raw(e[:entry], inline)
 		case 330:
-			for _, sub := range values[:min(len(values), maxPages)] {
-				if s, _, ok := t.page(sub, false); ok && top && kind != 2 {
+			for _, sub := range values {
+				if !top { // of a SubIFD libvips opens none
+					break
+				}
+				if s, _, ok := t.page(sub, false); ok {
 					h.sub = append(h.sub, s)
 				}
 			}
@@ -143,10 +153,7 @@ func (t *tiffParser) page(at uint64, top bool) (h tiffHeader, next uint64, ok bo
 	if compression == jpeg && photometric == rgb && firstTile > 0 {
 		h.mislabelled = jpegIsYCbCr(tables, t.bytes(firstTile, 1<<16))
 	}
-	if len(b) >= int(n)*entry+inline {
-		next = t.uint(b[int(n)*entry:][:inline])
-	}
-	return h, next, true
+	return h, t.uint(b[int(n)*entry:][:inline]), true
 }
 
 // uint reads an unsigned number as wide as b.
@@ -166,9 +173,7 @@ func (t *tiffParser) uint(b []byte) uint64 {
 func (t *tiffParser) raw(entry []byte, inline int) []byte {
 	n := t.uint(entry[4:][:inline])
 	width := uint64(kindWidth(t.order.Uint16(entry[2:])))
-	if width == 0 || n > maxValue/width {
-		return nil
-	}
+	n = min(n, maxValue) // of a longer one, its beginning
 	if n*width <= uint64(inline) {
 		return entry[4+inline:][:n*width]
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"math"
 
 	"microtome/internal/raster"
 )
@@ -35,7 +36,9 @@ func (v *View) Bounds() image.Rectangle {
 	full := image.Rectangle{Max: v.size}
 	down := v.slide.info.Levels[v.level].Downsample * v.scale
 	b := v.slide.info.Bounds
-	r := image.Rect(int(float64(b.Min.X)/down), int(float64(b.Min.Y)/down), int(float64(b.Max.X)/down+0.999), int(float64(b.Max.Y)/down+0.999)).Intersect(full)
+	low := func(n int) int { return int(math.Floor(float64(n) / down)) }
+	high := func(n int) int { return int(math.Ceil(float64(n) / down)) }
+	r := image.Rect(low(b.Min.X), low(b.Min.Y), high(b.Max.X), high(b.Max.Y)).Intersect(full)
 	if r.Empty() {
 		return full
 	}
@@ -99,9 +102,10 @@ func copyRun(dst, line []byte, x, step int) {
 		copy(dst, line[3*x:])
 		return
 	}
-	for ; len(dst) > 0; dst = dst[3:] {
-		copy(dst[:3], line[3*x:])
-		x += step
+	for at := 3 * x; len(dst) >= 3; dst = dst[3:] {
+		pixel := line[at : at+3]
+		dst[0], dst[1], dst[2] = pixel[0], pixel[1], pixel[2]
+		at += 3 * step
 	}
 }
 
@@ -111,11 +115,11 @@ func (s *Slide) block(ctx context.Context, level, bx, by int) (*block, image.Rec
 	area := image.Rect(bx*l.Block.X, by*l.Block.Y, (bx+1)*l.Block.X, (by+1)*l.Block.Y).Intersect(image.Rectangle{Max: l.Size})
 	b, err := s.cache.get(ctx, blockKey{level, bx, by}, 3*area.Dx()*area.Dy(), func(dst []byte) error {
 		// Others may wait for this block: it is decoded whatever becomes of ctx.
-		return s.reader.ReadBlock(context.WithoutCancel(ctx), level, bx, by, dst)
+		if err := s.reader.ReadBlock(context.WithoutCancel(ctx), level, bx, by, dst); err != nil {
+			return s.readError(level, area, err)
+		}
+		return nil
 	})
-	if err != nil && ctx.Err() == nil {
-		err = s.readError(level, area, err)
-	}
 	return b, area, err
 }
 

@@ -8,39 +8,46 @@ package slide
 
 // The opener beside govips: govips reads whole files into memory, this opens one level lazily.
 // kind is 0 for any loader, 1 for OpenSlide (n is the level), 2 for a TIFF page, 3 for a TIFF SubIFD.
+// What libjpeg only warns of is a picture with holes, so warnings fail; but PNG's warnings are about
+// colour profiles and the like.
 static VipsImage *mt_open(const char *path, int kind, int n) {
 	VipsImage *im = NULL;
+	const char *loader = kind == 0 ? vips_foreign_find_load(path) : "";
+	VipsFailOn fail_on = loader && strstr(loader, "Png") ? VIPS_FAIL_ON_ERROR : VIPS_FAIL_ON_WARNING;
 	int failed;
 	switch (kind) {
 	case 1:
-		failed = vips_openslideload(path, &im, "level", n, "fail_on", VIPS_FAIL_ON_ERROR, NULL);
+		failed = vips_openslideload(path, &im, "level", n, "fail_on", fail_on, NULL);
 		break;
 	case 2:
-		failed = vips_tiffload(path, &im, "page", n, "fail_on", VIPS_FAIL_ON_ERROR, NULL);
+		failed = vips_tiffload(path, &im, "page", n, "fail_on", fail_on, NULL);
 		break;
 	case 3:
-		failed = vips_tiffload(path, &im, "subifd", n, "fail_on", VIPS_FAIL_ON_ERROR, NULL);
+		failed = vips_tiffload(path, &im, "subifd", n, "fail_on", fail_on, NULL);
 		break;
 	default:
-		im = vips_image_new_from_file(path, "fail_on", VIPS_FAIL_ON_ERROR, NULL);
+		im = vips_image_new_from_file(path, "fail_on", fail_on, NULL);
 		failed = im == NULL;
 	}
 	return failed ? NULL : im;
 }
 
 // mt_rgb returns im as three bands of 8 bits, lazily: 16 bits keep their high byte, grey is repeated,
-// transparency is laid on white. It takes over the reference to im.
+// transparency is laid on white, of many channels the first three or the first count.
 static VipsImage *mt_rgb(VipsImage *im, int openslide) {
 	VipsImage *next;
+	VipsInterpretation kind = vips_image_get_interpretation(im);
+	int grey = kind == VIPS_INTERPRETATION_B_W || kind == VIPS_INTERPRETATION_GREY16;
+	g_object_ref(im);
 	#define STEP(call) do { int failed = (call); g_object_unref(im); if (failed) return NULL; im = next; } while (0)
 	if (openslide) { // RGBA with the background filled in
 		STEP(vips_extract_band(im, &next, 0, "n", 3, NULL));
 		return im;
 	}
-	if (vips_image_get_interpretation(im) == VIPS_INTERPRETATION_MULTIBAND) {
+	if (kind == VIPS_INTERPRETATION_MULTIBAND || (grey && im->Bands > 2)) {
 		STEP(vips_extract_band(im, &next, 0, "n", im->Bands >= 3 ? 3 : 1, NULL));
 	} else {
-		if (vips_image_get_interpretation(im) != VIPS_INTERPRETATION_sRGB)
+		if (kind != VIPS_INTERPRETATION_sRGB)
 			STEP(vips_colourspace(im, &next, VIPS_INTERPRETATION_sRGB, NULL));
 		if (vips_image_hasalpha(im)) {
 			double white[] = {255, 255, 255};
@@ -52,8 +59,6 @@ static VipsImage *mt_rgb(VipsImage *im, int openslide) {
 	}
 	if (im->BandFmt == VIPS_FORMAT_USHORT)
 		STEP(vips_msb(im, &next, NULL));
-	else if (im->BandFmt != VIPS_FORMAT_UCHAR)
-		STEP(vips_cast_uchar(im, &next, NULL));
 	if (im->Bands == 1) {
 		VipsImage *three[] = {im, im, im};
 		STEP(vips_bandjoin(three, &next, 3, NULL));
@@ -64,44 +69,42 @@ static VipsImage *mt_rgb(VipsImage *im, int openslide) {
 }
 
 // mt_read copies a rectangle. A region belongs to the thread that made it, and a goroutine may move
-// between threads, so it lives and dies within this call.
-static int mt_read(VipsImage *im, int x, int y, int w, int h, unsigned char *dst) {
+// between threads, so it lives and dies within this call. libvips keeps two and a half rows of tiles of
+// every image, 256 MB of a slide 100,000 pixels wide; forget drops them, since we have our own cache.
+static int mt_read(VipsImage *im, int x, int y, int w, int h, int forget, unsigned char *dst) {
 	VipsRegion *region = vips_region_new(im);
 	VipsRect r = {x, y, w, h};
 	int failed = vips_region_prepare(region, &r);
+	if (!failed && !vips_rect_includesrect(&region->valid, &r)) {
+		vips_error("slide", "the picture is smaller than the file's header says");
+		failed = 1;
+	}
 	if (!failed)
 		for (int row = 0; row < h; row++)
 			memcpy(dst + (size_t) 3 * w * row, VIPS_REGION_ADDR(region, x, y + row), (size_t) 3 * w);
 	g_object_unref(region);
-	// libvips keeps two to three rows of the file's tiles for readers that come back for them. Ours does
-	// not, and they would make memory grow with the slide's width.
-	vips_image_minimise_all(im);
+	if (forget)
+		vips_image_minimise_all(im);
 	return failed;
 }
 
-static int mt_int(VipsImage *im, const char *name, int fallback) {
-	int v;
-	if (!vips_image_get_typeof(im, name) || vips_image_get_int(im, name, &v)) {
-		vips_error_clear();
-		return fallback;
-	}
-	return v;
-}
+// mt_bytes is the memory that the picture takes when it is decoded whole.
+static guint64 mt_bytes(VipsImage *im) { return VIPS_IMAGE_SIZEOF_IMAGE(im); }
+
+static const char *mt_format(VipsImage *im) { return vips_enum_nick(VIPS_TYPE_BAND_FORMAT, im->BandFmt); }
 
 static const char *mt_string(VipsImage *im, const char *name) {
 	const char *v;
-	if (!vips_image_get_typeof(im, name) || vips_image_get_string(im, name, &v)) {
-		vips_error_clear();
+	if (vips_image_get_typeof(im, name) != VIPS_TYPE_REF_STRING || vips_image_get_string(im, name, &v))
 		return "";
-	}
 	return v;
 }
 */
 import "C"
 
 import (
-	"errors"
 	"fmt"
+	"image"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -145,8 +148,11 @@ func hasOpenSlide() bool {
 func findLoader(path string) string {
 	p := C.CString(path)
 	defer C.free(unsafe.Pointer(p))
-	name := C.GoString(C.vips_foreign_find_load(p))
-	C.vips_error_clear()
+	var name string
+	_ = explained(func() bool {
+		name = C.GoString(C.vips_foreign_find_load(p))
+		return name != ""
+	})
 	return name
 }
 
@@ -160,39 +166,67 @@ const (
 
 // An opening is what it takes to open one level of a file.
 type opening struct {
-	path string
-	kind int
-	n    int // level, page or SubIFD
+	path   string
+	kind   int
+	n      int  // level, page or SubIFD
+	forget bool // libvips shall not keep tiles: blocks are whole tiles, and we keep them
 }
 
 // A vipsImage is a lazily decoded image. It may be read by several goroutines.
-type vipsImage struct{ im *C.VipsImage }
+type vipsImage struct {
+	im *C.VipsImage
+	opening
+}
 
 // open opens a level without converting it, for its metadata.
-func (o opening) open() (vipsImage, error) {
-	p := C.CString(o.path)
-	defer C.free(unsafe.Pointer(p))
-	im := C.mt_open(p, C.int(o.kind), C.int(o.n))
-	if im == nil {
-		return vipsImage{}, vipsError()
-	}
-	return vipsImage{im}, nil
+func (o opening) open() (v vipsImage, err error) {
+	err = explained(func() (ok bool) {
+		v, ok = o.try()
+		return ok
+	})
+	return v, unopenable(err)
 }
 
 // openRGB opens a level as 8-bit RGB.
-func (o opening) openRGB() (vipsImage, error) {
-	v, err := o.open()
-	if err != nil {
-		return v, err
+func (o opening) openRGB() (v vipsImage, err error) {
+	err = explained(func() (ok bool) {
+		v, ok = o.tryRGB()
+		return ok
+	})
+	return v, unopenable(err)
+}
+
+func unopenable(err error) error {
+	if err == nil {
+		return nil
 	}
-	kind := C.int(0)
-	if o.kind == openSlide {
-		kind = 1
+	return fmt.Errorf("it cannot be opened and may be damaged or truncated: copy it again (%w)", err)
+}
+
+// try opens a level; the caller holds alone.
+func (o opening) try() (vipsImage, bool) {
+	p := C.CString(o.path)
+	defer C.free(unsafe.Pointer(p))
+	im := C.mt_open(p, C.int(o.kind), C.int(o.n))
+	return vipsImage{im, o}, im != nil
+}
+
+// tryRGB opens a level as 8-bit RGB; the caller holds alone.
+func (o opening) tryRGB() (vipsImage, bool) {
+	v, ok := o.try()
+	if !ok {
+		return v, false
 	}
-	if v.im = C.mt_rgb(v.im, kind); v.im == nil {
-		return v, fmt.Errorf("cannot be shown as RGB: %w", vipsError())
+	defer v.unref()
+	im := C.mt_rgb(v.im, cBool(o.kind == openSlide))
+	return vipsImage{im, o}, im != nil
+}
+
+func cBool(b bool) C.int {
+	if b {
+		return 1
 	}
-	return v, nil
+	return 0
 }
 
 func (v vipsImage) width() int  { return int(v.im.Xsize) }
@@ -203,15 +237,24 @@ func (v vipsImage) unref()      { C.g_object_unref(C.gpointer(v.im)) }
 // xres returns the pixels a millimetre, 1 when nothing is stated.
 func (v vipsImage) xres() float64 { return float64(v.im.Xres) }
 
-// read copies a rectangle of an RGB image into dst.
-func (v vipsImage) read(x, y, w, h int, dst []byte) error {
-	if len(dst) < 3*w*h {
-		return errors.New("buffer too small")
-	}
-	if C.mt_read(v.im, C.int(x), C.int(y), C.int(w), C.int(h), (*C.uchar)(&dst[0])) != 0 {
-		return vipsError()
+// bytes returns the memory that the image takes when it is decoded whole.
+func (v vipsImage) bytes() int64 { return int64(min(C.mt_bytes(v.im), 1<<62)) }
+
+// checkFormat refuses pixels whose range nobody states.
+func (v vipsImage) checkFormat() error {
+	if f := v.im.BandFmt; f != C.VIPS_FORMAT_UCHAR && f != C.VIPS_FORMAT_USHORT {
+		return fmt.Errorf("its pixels are of type %s: convert them to 8 or 16 bits, unsigned", C.GoString(C.mt_format(v.im)))
 	}
 	return nil
+}
+
+// read copies a rectangle of an RGB image into dst, and reports whether it went well; the caller holds
+// alone. Of a broken JPEG tile of a TIFF libvips only complains: that counts as failure, too.
+func (v vipsImage) read(r image.Rectangle, dst []byte) bool {
+	_ = dst[:3*r.Dx()*r.Dy()]
+	failed := C.mt_read(v.im, C.int(r.Min.X), C.int(r.Min.Y), C.int(r.Dx()), C.int(r.Dy()), cBool(v.forget), (*C.uchar)(&dst[0])) != 0
+	tiff := v.kind == tiffPage || v.kind == tiffSubIFD
+	return !failed && (!tiff || *C.vips_error_buffer() == 0)
 }
 
 func (v vipsImage) text(field string) string {
@@ -220,20 +263,31 @@ func (v vipsImage) text(field string) string {
 	return C.GoString(C.mt_string(v.im, name))
 }
 
-func (v vipsImage) number(field string, fallback int) int {
-	name := C.CString(field)
-	defer C.free(unsafe.Pointer(name))
-	return int(C.mt_int(v.im, name, C.int(fallback)))
-}
+// alone is held, for writing, by who wants to know why something failed: libvips has one buffer for the
+// complaints of all threads. Everything else that may fill the buffer holds it for reading.
+var alone sync.RWMutex
 
-// vipsError takes what libvips has to say. Its error buffer belongs to the whole process: lines of
-// several threads may be in it, and the first is the cause.
-func vipsError() error {
-	text := C.vips_error_buffer_copy()
-	defer C.g_free(C.gpointer(unsafe.Pointer(text)))
-	line, _, _ := strings.Cut(strings.TrimSpace(C.GoString(text)), "\n")
-	if line == "" {
-		line = "libvips gave no reason"
+// explained runs f, which reports whether it succeeded. When it does not, f runs once more while
+// nothing else does, and the error is what libvips has to say then; or nil if f now succeeds.
+func explained(f func() bool) error {
+	alone.RLock()
+	ok := f()
+	alone.RUnlock()
+	if ok {
+		return nil
 	}
-	return errors.New(line)
+	alone.Lock()
+	defer alone.Unlock()
+	C.vips_error_clear()
+	ok = f()
+	text := C.vips_error_buffer_copy() // clears it, too
+	defer C.g_free(C.gpointer(unsafe.Pointer(text)))
+	if ok {
+		return nil
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(C.GoString(text)), "\n") // the first is the cause
+	if line == "" {
+		line = "no reason given"
+	}
+	return fmt.Errorf("libvips: %s", line)
 }
