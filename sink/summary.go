@@ -108,7 +108,7 @@ func WriteSummary(path string, s *Summary) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(data, '\n'))
+	return writeFile(disk{}, path, append(data, '\n'))
 }
 
 // ReadSummary reads what WriteSummary wrote.

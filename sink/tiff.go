@@ -3,10 +3,11 @@ package sink
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
+	"math"
+	"slices"
 )
 
 // TIFFConfig describes a tiled pyramidal BigTIFF.
@@ -20,6 +21,29 @@ type TIFFConfig struct {
 	Description string
 }
 
+// Bounds of what the format's 32-bit fields and our index can say.
+const (
+	maxEdge = math.MaxUint32 // px
+	minMPP  = 1e-4           // 10⁸ pixels per centimetre
+	maxMPP  = 1e5
+	maxTile = 1 << 14 // px: a tile's compressed bytes are counted in 32 bits
+)
+
+// Validate reports all that is wrong with c.
+func (c TIFFConfig) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(min(c.Size.X, c.Size.Y) >= 1 && max(c.Size.X, c.Size.Y) <= maxEdge, "image of %v pixels: TIFF wants 1 to %d each way", c.Size, maxEdge)
+	check(c.Tile >= 16 && c.Tile%16 == 0 && c.Tile <= maxTile, "tile of %d pixels: TIFF wants a multiple of 16 up to %d", c.Tile, maxTile)
+	check(c.RGB == (c.Compression == "jpeg"), "compression %q: colour is stored as jpeg, and labels never are", c.Compression)
+	check(c.MPP == 0 || c.MPP >= minMPP && c.MPP <= maxMPP, "resolution of %g µm/px: give %g to %g, or 0 when it is unknown", c.MPP, minMPP, maxMPP)
+	return errors.Join(errs...)
+}
+
 // A TIFF is a Container: a BigTIFF with one page a level, as OpenSlide, QuPath, ASAP, libvips and
 // tifffile read it. Pixels are 8-bit grey, 0 is black. Tiles of one value are stored once for each
 // value and shared. The header's pointer to the first page is written last, so a file that was cut
@@ -29,30 +53,33 @@ type TIFF struct {
 	codec  codec
 	part   *partial
 	w      *bufio.Writer
+	err    error // the first that append met
 	pos    uint64
 	levels []tiffLevel
 	shared map[byte]stored // where a tile of one value is
 	buf    []byte
 }
 
+// A tiffLevel is the index of a level: what IndexBytes counts. A tile that is not written has count 0.
 type tiffLevel struct {
-	size  image.Point
-	wide  int // tiles in a row
-	tiles []stored
+	size    image.Point
+	tiles   image.Point // columns and rows
+	offsets []uint64
+	counts  []uint32
 }
 
-// stored is where a tile's bytes are in the file; none are at offset 0.
-type stored struct{ offset, count uint64 }
+// stored is where a tile's bytes are in the file.
+type stored struct {
+	offset uint64
+	count  uint32
+}
 
 // CreateTIFF starts a TIFF that will have the name path once it is committed.
 func CreateTIFF(path string, cfg TIFFConfig) (*TIFF, error) { return createTIFF(disk{}, path, cfg) }
 
 func createTIFF(fsys fileSystem, path string, cfg TIFFConfig) (*TIFF, error) {
-	if cfg.Tile <= 0 || cfg.Tile%16 != 0 {
-		return nil, fmt.Errorf("tile of %d pixels: TIFF wants a multiple of 16", cfg.Tile)
-	}
-	if cfg.RGB != (cfg.Compression == "jpeg") {
-		return nil, fmt.Errorf("compression %q: colour is stored as jpeg, and labels never are", cfg.Compression)
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
 	codec, err := newCodec(cfg.Compression, cfg.Tile)
 	if err != nil {
@@ -64,67 +91,81 @@ func createTIFF(fsys fileSystem, path string, cfg TIFFConfig) (*TIFF, error) {
 	}
 	t := &TIFF{cfg: cfg, codec: codec, part: part, w: bufio.NewWriterSize(part, 1<<18), shared: map[byte]stored{}}
 	for _, s := range Levels(cfg.Size, cfg.Tile) {
-		wide, high := (s.X+cfg.Tile-1)/cfg.Tile, (s.Y+cfg.Tile-1)/cfg.Tile
-		t.levels = append(t.levels, tiffLevel{s, wide, make([]stored, wide*high)})
+		n := tilesIn(s, cfg.Tile)
+		t.levels = append(t.levels, tiffLevel{s, n, make([]uint64, n.X*n.Y), make([]uint32, n.X*n.Y)})
 	}
-	header := [16]byte{'I', 'I', 43, 0, 8} // the offset of the first page stays 0 until Commit
-	if err := t.append(header[:]); err != nil {
-		return nil, fileError(errors.Join(err, part.abort()))
-	}
+	t.append([]byte{'I', 'I', 43, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) // the first page's offset stays 0 until Commit
 	return t, nil
 }
 
-// append writes at the end of the file.
-func (t *TIFF) append(b []byte) error {
-	n, err := t.w.Write(b)
-	t.pos += uint64(n)
-	return err
+// append writes at the end of the file and returns where that was. An error stays in t.err.
+func (t *TIFF) append(b []byte) (at uint64) {
+	at = t.pos
+	t.pos += uint64(len(b))
+	if _, err := t.w.Write(b); err != nil && t.err == nil {
+		t.err = err
+	}
+	return at
+}
+
+// level returns the level that a tile lies in.
+func (t *TIFF) level(level, x, y int) (l *tiffLevel, ok bool) {
+	if level < 0 || level >= len(t.levels) {
+		return nil, false
+	}
+	l = &t.levels[level]
+	return l, image.Pt(x, y).In(image.Rectangle{Max: l.tiles})
 }
 
 // WriteTile stores a tile; see [Container].
 func (t *TIFF) WriteTile(level, x, y int, pix []byte) error {
-	l := &t.levels[level]
-	at := &l.tiles[y*l.wide+x]
-	if at.count != 0 {
+	if t.part.ended {
+		return errEnded
+	}
+	l, ok := t.level(level, x, y)
+	if !ok {
+		return fmt.Errorf("the image has no tile (%d, %d) in level %d", x, y, level)
+	}
+	i := y*l.tiles.X + x
+	if l.counts[i] != 0 {
 		return fmt.Errorf("tile (%d, %d) of level %d was written twice", x, y, level)
 	}
 	uniform := !t.cfg.RGB && bytes.Equal(pix[1:], pix[:len(pix)-1])
 	if s, ok := t.shared[pix[0]]; uniform && ok {
-		*at = s
+		l.offsets[i], l.counts[i] = s.offset, s.count
 		return nil
 	}
 	var err error
 	if t.buf, err = t.codec.encode(t.buf[:0], pix); err != nil {
 		return err
 	}
-	*at = stored{t.pos, uint64(len(t.buf))}
+	l.offsets[i], l.counts[i] = t.append(t.buf), uint32(len(t.buf))
 	if uniform {
-		t.shared[pix[0]] = *at
+		t.shared[pix[0]] = stored{l.offsets[i], l.counts[i]}
 	}
-	return fileError(t.append(t.buf))
+	return t.err
 }
 
 // Commit writes the pages and makes the file whole.
 func (t *TIFF) Commit() error {
+	if t.part.ended {
+		return errEnded
+	}
 	for i, l := range t.levels {
-		for _, s := range l.tiles {
-			if s.count == 0 {
-				return errors.Join(fmt.Errorf("a tile of level %d is missing", i), t.Abort())
-			}
+		if slices.Contains(l.counts, 0) {
+			return also(fmt.Errorf("a tile of level %d is missing", i), t.Abort())
 		}
 	}
-	first, err := t.writePages()
+	first := t.writePages()
+	err := t.w.Flush() // keeps the first error of append
 	if err == nil {
-		err = t.w.Flush()
+		err = t.part.sync() // all but the header is durable before the header makes it a TIFF
 	}
 	if err == nil {
-		err = t.part.Sync() // all but the header is durable before the header makes it a TIFF
-	}
-	if err == nil {
-		_, err = t.part.WriteAt(binary.LittleEndian.AppendUint64(nil, first), 8)
+		_, err = t.part.WriteAt(le.AppendUint64(nil, first), 8)
 	}
 	if err != nil {
-		return fileError(errors.Join(err, t.Abort()))
+		return also(err, t.Abort())
 	}
 	return t.part.commit()
 }
@@ -134,31 +175,25 @@ func (t *TIFF) Abort() error { return t.part.abort() }
 
 // writePages writes the pages, last level first so that each can point to the next, and returns the
 // offset of the first.
-func (t *TIFF) writePages() (next uint64, err error) {
+func (t *TIFF) writePages() (next uint64) {
 	for level := len(t.levels) - 1; level >= 0; level-- {
-		if next, err = t.writePage(t.page(level), next); err != nil {
-			return 0, err
-		}
+		next = t.writePage(t.page(level), next)
 	}
-	return next, nil
+	return next
 }
 
-// page returns the tags of a level, in ascending order as TIFF wants them.
+// page returns the tags of a level, in ascending order as TIFF wants them, and writes its index.
 func (t *TIFF) page(level int) []tag {
 	l := t.levels[level]
-	var offsets, counts []uint64
-	for _, s := range l.tiles {
-		offsets, counts = append(offsets, s.offset), append(counts, s.count)
-	}
 	reduced := uint32(min(level, 1))
 	bands, photometric := []uint16{8}, uint16(1) // min is black
 	if t.cfg.RGB {
 		bands, photometric = []uint16{8, 8, 8}, 6 // YCbCr, as the JPEG streams are
 	}
 	tags := []tag{
-		longs(254, reduced),
-		longs(256, uint32(l.size.X)),
-		longs(257, uint32(l.size.Y)),
+		long(254, reduced),
+		long(256, uint32(l.size.X)),
+		long(257, uint32(l.size.Y)),
 		shorts(258, bands...),
 		shorts(259, t.codec.compression),
 		shorts(262, photometric),
@@ -179,9 +214,20 @@ func (t *TIFF) page(level int) []tag {
 	if t.cfg.Software != "" {
 		tags = append(tags, ascii(305, t.cfg.Software))
 	}
-	tags = append(tags, longs(322, uint32(t.cfg.Tile)), longs(323, uint32(t.cfg.Tile)), long8s(324, offsets), long8s(325, counts))
+	tile := uint32(t.cfg.Tile)
+	tags = append(tags, long(322, tile), long(323, tile), writeLong8s(t, 324, l.offsets), writeLong8s(t, 325, l.counts))
 	if t.cfg.RGB {
 		tags = append(tags, shorts(530, 2, 2)) // chroma is halved both ways
 	}
 	return tags
+}
+
+// IndexBytes is the memory that a TIFF keeps of where its tiles are.
+func IndexBytes(size image.Point, tile int) int64 {
+	var tiles int64
+	for _, s := range Levels(size, tile) {
+		n := tilesIn(s, tile)
+		tiles += int64(n.X) * int64(n.Y)
+	}
+	return tiles * (8 + 4)
 }
