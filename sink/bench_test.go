@@ -96,7 +96,7 @@ func BenchmarkCodec(b *testing.B) {
 	}
 	for _, name := range Compressions() {
 		b.Run(name, func(b *testing.B) {
-			c, err := newCodec(name, tile)
+			c, err := newCodec(name)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -107,7 +107,7 @@ func BenchmarkCodec(b *testing.B) {
 			for b.Loop() {
 				size = 0
 				for _, t := range tiles {
-					if dst, err = c.encode(dst[:0], t); err != nil {
+					if dst, err = c.encode(dst[:0], t, tile); err != nil {
 						b.Fatal(err)
 					}
 					size += len(dst)

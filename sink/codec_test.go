@@ -100,7 +100,7 @@ func TestCodecs(t *testing.T) {
 	const tile = 64
 	rng := rand.New(rand.NewPCG(9, 9))
 	for _, name := range Compressions() {
-		c, err := newCodec(name, tile)
+		c, err := newCodec(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestCodecs(t *testing.T) {
 			for j := range src {
 				src[j] = byte(rng.IntN(1 + 7*i))
 			}
-			code, err := c.encode([]byte("before"), src)
+			code, err := c.encode([]byte("before"), src, tile)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -119,7 +119,7 @@ func TestCodecs(t *testing.T) {
 			}
 		}
 	}
-	if _, err := newCodec("lzma", tile); err == nil || !strings.Contains(err.Error(), fmt.Sprint(Compressions())) {
+	if _, err := newCodec("lzma"); err == nil || !strings.Contains(err.Error(), fmt.Sprint(Compressions())) {
 		t.Errorf("unknown compression: error %v", err)
 	}
 }
@@ -128,13 +128,13 @@ func TestCodecs(t *testing.T) {
 func TestEncodeAllocatesNothing(t *testing.T) {
 	pix := nuclei(256)
 	for _, name := range Compressions() {
-		c, err := newCodec(name, 256)
+		c, err := newCodec(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var dst []byte
 		encode := func() {
-			if dst, err = c.encode(dst[:0], pix); err != nil {
+			if dst, err = c.encode(dst[:0], pix, 256); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -56,16 +56,33 @@ type TIFF struct {
 	err    error // the first that append met
 	pos    uint64
 	levels []tiffLevel
-	shared map[byte]stored // where a tile of one value is
+	shared map[shared]stored // where a tile of one value is
+	cut    []byte            // a tile of the file that is smaller than what WriteTile gets
 	buf    []byte
 }
 
 // A tiffLevel is the index of a level: what IndexBytes counts. A tile that is not written has count 0.
 type tiffLevel struct {
 	size    image.Point
+	tile    image.Point // of the file: see fileTiles
 	tiles   image.Point // columns and rows
 	offsets []uint64
 	counts  []uint32
+}
+
+// fileTiles returns the size of the tiles in the file, and their columns and rows, in a level. In a level that is smaller than
+// a tile they are smaller than the level: OpenSlide 3.4.1 reads a level by tiles, and libtiff 4.5 shifts
+// the rows of one that is wider or higher than its image.
+func fileTiles(size image.Point, edge int) (tile, n image.Point) {
+	fit := func(n int) int { return max(16, min(edge, n/16*16)) }
+	tile = image.Pt(fit(size.X), fit(size.Y))
+	return tile, image.Pt((size.X+tile.X-1)/tile.X, (size.Y+tile.Y-1)/tile.Y)
+}
+
+// A shared tile is one of one value.
+type shared struct {
+	size  image.Point
+	value byte
 }
 
 // stored is where a tile's bytes are in the file.
@@ -81,7 +98,7 @@ func createTIFF(fsys fileSystem, path string, cfg TIFFConfig) (*TIFF, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	codec, err := newCodec(cfg.Compression, cfg.Tile)
+	codec, err := newCodec(cfg.Compression)
 	if err != nil {
 		return nil, err
 	}
@@ -89,10 +106,10 @@ func createTIFF(fsys fileSystem, path string, cfg TIFFConfig) (*TIFF, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &TIFF{cfg: cfg, codec: codec, part: part, w: bufio.NewWriterSize(part, 1<<18), shared: map[byte]stored{}}
+	t := &TIFF{cfg: cfg, codec: codec, part: part, w: bufio.NewWriterSize(part, 1<<18), shared: map[shared]stored{}}
 	for _, s := range Levels(cfg.Size, cfg.Tile) {
-		n := tilesIn(s, cfg.Tile)
-		t.levels = append(t.levels, tiffLevel{s, n, make([]uint64, n.X*n.Y), make([]uint32, n.X*n.Y)})
+		tile, n := fileTiles(s, cfg.Tile)
+		t.levels = append(t.levels, tiffLevel{s, tile, n, make([]uint64, n.X*n.Y), make([]uint32, n.X*n.Y)})
 	}
 	t.append([]byte{'I', 'I', 43, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) // the first page's offset stays 0 until Commit
 	return t, nil
@@ -108,42 +125,72 @@ func (t *TIFF) append(b []byte) (at uint64) {
 	return at
 }
 
-// level returns the level that a tile lies in.
-func (t *TIFF) level(level, x, y int) (l *tiffLevel, ok bool) {
-	if level < 0 || level >= len(t.levels) {
-		return nil, false
-	}
-	l = &t.levels[level]
-	return l, image.Pt(x, y).In(image.Rectangle{Max: l.tiles})
-}
-
 // WriteTile stores a tile; see [Container].
 func (t *TIFF) WriteTile(level, x, y int, pix []byte) error {
 	if t.part.ended {
 		return errEnded
 	}
-	l, ok := t.level(level, x, y)
-	if !ok {
+	if level < 0 || level >= len(t.levels) || !image.Pt(x, y).In(image.Rectangle{Max: tilesIn(t.levels[level].size, t.cfg.Tile)}) {
 		return fmt.Errorf("the image has no tile (%d, %d) in level %d", x, y, level)
 	}
-	i := y*l.tiles.X + x
-	if l.counts[i] != 0 {
+	l := &t.levels[level]
+	if l.counts[y*l.tiles.X+x] != 0 {
 		return fmt.Errorf("tile (%d, %d) of level %d was written twice", x, y, level)
 	}
+	if l.tile.X == t.cfg.Tile && l.tile.Y == t.cfg.Tile {
+		return t.store(l, y*l.tiles.X+x, pix)
+	}
+	return t.storeCut(l, x, y, pix)
+}
+
+// storeCut stores a tile of a level whose tiles are smaller in the file. Along an axis either they are
+// not, or there is one tile that is cut, in two at most.
+func (t *TIFF) storeCut(l *tiffLevel, x, y int, pix []byte) error {
+	bands, full := t.bands(), t.cfg.Tile
+	for from := (image.Point{}); from.Y < full && y*full+from.Y < l.size.Y; from.Y += l.tile.Y {
+		for from.X = 0; from.X < full && x*full+from.X < l.size.X; from.X += l.tile.X {
+			t.cut = slices.Grow(t.cut[:0], l.tile.X*l.tile.Y*bands)
+			for row := from.Y; row < from.Y+l.tile.Y; row++ {
+				line := t.cut[len(t.cut) : len(t.cut)+l.tile.X*bands]
+				clear(line)
+				if row < full {
+					copy(line, pix[(row*full+from.X)*bands:(row+1)*full*bands])
+				}
+				t.cut = t.cut[:len(t.cut)+len(line)]
+			}
+			i := (y+from.Y/l.tile.Y)*l.tiles.X + x + from.X/l.tile.X
+			if err := t.store(l, i, t.cut); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// store stores tile i of a level of the file.
+func (t *TIFF) store(l *tiffLevel, i int, pix []byte) error {
 	uniform := !t.cfg.RGB && bytes.Equal(pix[1:], pix[:len(pix)-1])
-	if s, ok := t.shared[pix[0]]; uniform && ok {
+	like := shared{l.tile, pix[0]}
+	if s, ok := t.shared[like]; uniform && ok {
 		l.offsets[i], l.counts[i] = s.offset, s.count
 		return nil
 	}
 	var err error
-	if t.buf, err = t.codec.encode(t.buf[:0], pix); err != nil {
+	if t.buf, err = t.codec.encode(t.buf[:0], pix, l.tile.X*t.bands()); err != nil {
 		return err
 	}
 	l.offsets[i], l.counts[i] = t.append(t.buf), uint32(len(t.buf))
 	if uniform {
-		t.shared[pix[0]] = stored{l.offsets[i], l.counts[i]}
+		t.shared[like] = stored{l.offsets[i], l.counts[i]}
 	}
 	return t.err
+}
+
+func (t *TIFF) bands() int {
+	if t.cfg.RGB {
+		return 3
+	}
+	return 1
 }
 
 // Commit writes the pages and makes the file whole.
@@ -214,8 +261,7 @@ func (t *TIFF) page(level int) []tag {
 	if t.cfg.Software != "" {
 		tags = append(tags, ascii(305, t.cfg.Software))
 	}
-	tile := uint32(t.cfg.Tile)
-	tags = append(tags, long(322, tile), long(323, tile), writeLong8s(t, 324, l.offsets), writeLong8s(t, 325, l.counts))
+	tags = append(tags, long(322, uint32(l.tile.X)), long(323, uint32(l.tile.Y)), writeLong8s(t, 324, l.offsets), writeLong8s(t, 325, l.counts))
 	if t.cfg.RGB {
 		tags = append(tags, shorts(530, 2, 2)) // chroma is halved both ways
 	}
@@ -226,7 +272,7 @@ func (t *TIFF) page(level int) []tag {
 func IndexBytes(size image.Point, tile int) int64 {
 	var tiles int64
 	for _, s := range Levels(size, tile) {
-		n := tilesIn(s, tile)
+		_, n := fileTiles(s, tile)
 		tiles += int64(n.X) * int64(n.Y)
 	}
 	return tiles * (8 + 4)
