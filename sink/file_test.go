@@ -167,17 +167,24 @@ var fileJobs = map[string]fileJob{
 			return err
 		}
 		p := NewPyramid(size, 256, Majority, t)
-		pix := make([]byte, size.X*size.Y)
-		rng := rand.New(rand.NewPCG(1, 1))
-		for i := range pix {
-			pix[i] = byte(rng.Uint32())
-		}
-		if err := p.Write(image.Rectangle{Max: size}, size.X, pix); err != nil {
+		if err := p.Write(image.Rectangle{Max: size}, size.X, noise(size.X*size.Y)); err != nil {
 			return also(err, p.Abort())
 		}
 		return p.Commit()
 	},
 }
+
+var noise = func() func(n int) []byte {
+	rng := rand.NewChaCha8([32]byte{})
+	var pix []byte
+	return func(n int) []byte {
+		if len(pix) < n {
+			pix = make([]byte, n)
+			_, _ = rng.Read(pix)
+		}
+		return pix[:n]
+	}
+}()
 
 // wantOps is what the jobs do when nothing goes wrong. Each operation is a place to fail.
 var wantOps = map[string]string{

@@ -70,11 +70,12 @@ type tiffLevel struct {
 	counts  []uint32
 }
 
-// fileTiles returns the size of the tiles in the file, and their columns and rows, in a level. In a level that is smaller than
-// a tile they are smaller than the level: OpenSlide 3.4.1 reads a level by tiles, and libtiff 4.5 shifts
-// the rows of one that is wider or higher than its image.
+// fileTiles returns the size of the tiles in the file, and their columns and rows, in a level. In a level
+// that is smaller than a tile they are smaller than the level: OpenSlide 3.4.1 reads a level by tiles, and
+// libtiff 4.5 shifts the rows of one that is wider or higher than its image. A multiple of 32 keeps them
+// whole kibibytes: the same pair refuses other sizes without compression.
 func fileTiles(size image.Point, edge int) (tile, n image.Point) {
-	fit := func(n int) int { return max(16, min(edge, n/16*16)) }
+	fit := func(n int) int { return max(16, min(edge, n/32*32)) }
 	tile = image.Pt(fit(size.X), fit(size.Y))
 	return tile, image.Pt((size.X+tile.X-1)/tile.X, (size.Y+tile.Y-1)/tile.Y)
 }
