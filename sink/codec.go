@@ -77,8 +77,8 @@ func packBits(dst, pix []byte, width int) []byte {
 				row = row[run:]
 				continue
 			}
-			n := 1 // literal, until two equal bytes begin a run
-			for n < min(len(row), 128) && (n+1 == len(row) || row[n] != row[n+1]) {
+			n := 1 // literal, until three equal bytes begin a run: two would cost what they save
+			for n < min(len(row), 128) && (n+2 >= len(row) || row[n] != row[n+1] || row[n] != row[n+2]) {
 				n++
 			}
 			dst = append(append(dst, byte(n-1)), row[:n]...)

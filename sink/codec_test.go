@@ -60,6 +60,7 @@ func TestPackBits(t *testing.T) {
 func FuzzPackBits(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 2, 2, 2}, 3)
 	f.Add(make([]byte, 300), 150)
+	f.Add([]byte("aXXbYYc"), 7)
 	f.Fuzz(func(t *testing.T, src []byte, width int) {
 		if width < 1 || len(src)%width != 0 {
 			t.Skip()

@@ -134,7 +134,7 @@ func (f *faultFile) write(op string, p []byte, write func([]byte) (int, error)) 
 	if f.fs.kind.short {
 		n, _ = write(p[:len(p)/2])
 	}
-	if err == errShort {
+	if errors.Is(err, errShort) {
 		err = nil
 	}
 	return n, err
@@ -186,10 +186,13 @@ var noise = func() func(n int) []byte {
 	}
 }()
 
-// wantOps is what the jobs do when nothing goes wrong. Each operation is a place to fail.
-var wantOps = map[string]string{
-	"summary.json": "MkdirAll Create Write Sync Close Rename Remove SyncDir",
-	"mask.tif":     "MkdirAll Create Write Write Write Write Sync WriteAt Sync Close Rename Remove SyncDir",
+// operations returns what a job does when nothing goes wrong. Each operation is a place to fail.
+func operations(name string) []string {
+	ops := []string{"MkdirAll", "Create", "Write", "Sync", "Close", "Rename", "Remove", "SyncDir"}
+	if name == "mask.tif" { // three buffers of 256 KiB, the rest, and the header last
+		ops = slices.Concat(ops[:2], slices.Repeat([]string{"Write"}, 4), []string{"Sync", "WriteAt"}, ops[3:])
+	}
+	return ops
 }
 
 func TestFileOperations(t *testing.T) {
@@ -200,8 +203,8 @@ func TestFileOperations(t *testing.T) {
 		if err := job(fsys, path); err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Join(fsys.ops, " "); got != wantOps[name] {
-			t.Errorf("%s: operations\n%s, want\n%s", name, got, wantOps[name])
+		if !slices.Equal(fsys.ops, operations(name)) {
+			t.Errorf("%s: operations\n%v, want\n%v", name, fsys.ops, operations(name))
 		}
 		if got := left(t, filepath.Dir(path)); !slices.Equal(got, []string{name}) {
 			t.Errorf("%v was left, want %s alone", got, name)
@@ -230,7 +233,7 @@ func TestFileFaults(t *testing.T) {
 					if i >= len(fsys.ops) {
 						break
 					}
-					for j := i + 1; j < len(fsys.ops); j++ {
+					for j := i + 1; j < len(fsys.ops) && !testing.Short(); j++ {
 						testFault(t, job, name, newFaultFS(kind, i, j))
 					}
 					if t.Failed() {
@@ -245,13 +248,11 @@ func TestFileFaults(t *testing.T) {
 // TestDiskFull lets every operation fail from one on that needs room: unlike Remove and Close.
 func TestDiskFull(t *testing.T) {
 	for name, job := range fileJobs {
-		n := len(strings.Fields(wantOps[name]))
-		for i := range n {
+		ops := operations(name)
+		for i := range ops {
 			fsys := newFaultFS(fault{err: syscall.ENOSPC, short: true})
-			for j := i; j < n; j++ {
-				if op := strings.Fields(wantOps[name])[j]; op == "Write" || op == "WriteAt" {
-					fsys.fail[j] = true
-				}
+			for j, op := range ops {
+				fsys.fail[j] = j >= i && (op == "Write" || op == "WriteAt")
 			}
 			testFault(t, job, name, fsys)
 		}
@@ -280,7 +281,7 @@ func testFault(t *testing.T, job fileJob, name string, fsys *faultFS) {
 		return
 	}
 	checkText(t, err)
-	if fsys.kind.err == syscall.ENOSPC && !strings.Contains(err.Error(), "no space left on device: free some space") {
+	if errors.Is(fsys.kind.err, syscall.ENOSPC) && !strings.Contains(err.Error(), "no space left on device: free some space") {
 		t.Errorf("%s: the error does not say what to do: %v", at, err)
 	}
 	if want := fsys.kind.err; want != nil && !errors.Is(err, want) {

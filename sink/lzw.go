@@ -59,12 +59,12 @@ func (e *lzwEncoder) encode(dst, src []byte) []byte {
 			}
 			prefix = uint32(b)
 			next++
-			switch {
-			case next == lzwFull:
+			switch next {
+			case lzwFull:
 				put(lzwClear)
 				e.reset()
 				next, width = lzwFirst, 9
-			case next == 1<<width:
+			case 1 << width:
 				width++
 			}
 		}

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// drawOverlay writes an overlay of a drawing over a grey slide of size, and reads the PNG back as text:
+// drawOverlay writes an overlay of a drawing over a grey slide of size, and reads the PNG back as rows:
 // a dot where the slide shows, a lower case letter where it is tinted and an upper case one on a line,
 // a being label 1.
 func drawOverlay(t *testing.T, mask string, size image.Point) string {
@@ -54,7 +54,7 @@ func drawOverlay(t *testing.T, mask string, size image.Point) string {
 		}
 		rows = append(rows, row.String())
 	}
-	return strings.Join(rows, " ")
+	return strings.Join(rows, "|")
 }
 
 func TestOverlayDrawings(t *testing.T) {
@@ -63,16 +63,16 @@ func TestOverlayDrawings(t *testing.T) {
 		size       image.Point
 		want       string
 	}{
-		{"nothing", ".... ....", image.Pt(4, 2), ".... ...."},
-		{"a region has a line inside its edge", "...... .1111. .1111. .1111. ......", image.Pt(6, 5), "...... .AAAA. .AaaA. .AAAA. ......"},
-		{"the edge of the slide is no edge", "111 111 111", image.Pt(3, 3), "aaa aaa aaa"},
-		{"two labels that touch", "1122 1122", image.Pt(4, 2), "aABb aABb"},
-		{"a single pixel", "... .3. ...", image.Pt(3, 3), "... .C. ..."},
-		{"enlarged", ".1 .1", image.Pt(6, 4), "...Aaa ...Aaa ...Aaa ...Aaa"},
-		{"reduced", "..11 ..11 22.. 22..", image.Pt(2, 2), ".A B."},
+		{"nothing", ".... ....", image.Pt(4, 2), "....|...."},
+		{"a region has a line inside its edge", "...... .1111. .1111. .1111. ......", image.Pt(6, 5), "......|.AAAA.|.AaaA.|.AAAA.|......"},
+		{"the edge of the slide is no edge", "111 111 111", image.Pt(3, 3), "aaa|aaa|aaa"},
+		{"two labels that touch", "1122 1122", image.Pt(4, 2), "aABb|aABb"},
+		{"a single pixel", "... .3. ...", image.Pt(3, 3), "...|.C.|..."},
+		{"enlarged", ".1 .1", image.Pt(6, 4), "...Aaa|...Aaa|...Aaa|...Aaa"},
+		{"reduced", "..11 ..11 22.. 22..", image.Pt(2, 2), ".A|B."},
 		{"one pixel", "4", image.Pt(1, 1), "d"},
 		{"one pixel of background", ".", image.Pt(1, 1), "."},
-		{"a mask of one pixel over a picture", "1", image.Pt(3, 2), "aaa aaa"},
+		{"a mask of one pixel over a picture", "1", image.Pt(3, 2), "aaa|aaa"},
 	} {
 		if got := drawOverlay(t, c.mask, c.size); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)

@@ -191,7 +191,7 @@ func TestPyramidRefuses(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "twice") {
 				t.Fatalf("%v over %v: error %v", r, again, err)
 			}
-			if again := writeRect(p, r, pix, size.X); again != err {
+			if again := writeRect(p, r, pix, size.X); !errors.Is(again, err) {
 				t.Errorf("error %v after %v", again, err)
 			}
 			want = "twice"

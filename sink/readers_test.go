@@ -18,9 +18,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/davidbyttow/govips/v2/vips"
-
 	"microtome/sink"
+
+	"github.com/davidbyttow/govips/v2/vips"
 )
 
 var (

@@ -117,7 +117,7 @@ func TestBudgetWaits(t *testing.T) {
 		}()
 		synctest.Wait()
 		cancel(cause)
-		if err := <-failed; err != cause {
+		if err := <-failed; !errors.Is(err, cause) {
 			t.Errorf("error %v, want the cause", err)
 		}
 		got := make(chan *Buffer)

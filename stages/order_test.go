@@ -5,9 +5,9 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"microtome/slide"
+
+	"pgregory.net/rapid"
 )
 
 // lease takes a mask of one byte for tile index.

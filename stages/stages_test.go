@@ -131,7 +131,7 @@ func TestReadFails(t *testing.T) {
 
 func TestInferFails(t *testing.T) {
 	b := NewBudget(1000)
-	if _, err := Infer(model{errBroken})(context.Background(), leased(t, b)); err != errBroken {
+	if _, err := Infer(model{errBroken})(context.Background(), leased(t, b)); !errors.Is(err, errBroken) {
 		t.Errorf("error %v", err)
 	}
 	holds(t, b, 0)

@@ -66,10 +66,13 @@ func newPicture(size image.Point, tile int, label func(level, x, y int) byte) *p
 // speckled is a picture without two tiles alike: stretches of labels, and a tile in four of noise.
 func speckled(size image.Point, tile int) *picture {
 	rng := rand.New(rand.NewPCG(uint64(size.X), uint64(size.Y)))
-	label := byte(0)
+	label, left := byte(0), 0
 	return newPicture(size, tile, func(_, x, y int) byte {
-		if noise := (x/tile+y/tile)%4 == 3; noise || rng.IntN(9) == 0 {
-			label = byte(rng.IntN(256))
+		if left--; left < 0 {
+			label, left = byte(rng.IntN(256)), rng.IntN(20)
+			if (x/tile+y/tile)%4 == 3 {
+				left = 0
+			}
 		}
 		return label
 	})
