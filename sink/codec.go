@@ -10,26 +10,27 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A codec compresses the tiles of a TIFF. It appends to dst.
+// A codec compresses the tiles of a TIFF.
 type codec struct {
 	name        string
 	compression uint16 // TIFF tag 259
-	encode      func(dst, pix []byte) ([]byte, error)
+	// encode appends the code of a tile to dst. Rows of pix are width bytes long.
+	encode func(dst, pix []byte, width int) ([]byte, error)
 }
 
 // Compressions lists what TIFFConfig.Compression may be for masks, the default first.
 func Compressions() []string { return []string{"lzw", "deflate", "zstd", "packbits", "none"} }
 
-// newCodec returns the codec of a name. tile is the edge of a tile, for jpeg.
-func newCodec(name string, tile int) (codec, error) {
+// newCodec returns the codec of a name.
+func newCodec(name string) (codec, error) {
 	switch name {
 	case "lzw":
 		e := new(lzwEncoder)
-		return codec{name, 5, func(dst, pix []byte) ([]byte, error) { return e.encode(dst, pix), nil }}, nil
+		return codec{name, 5, func(dst, pix []byte, _ int) ([]byte, error) { return e.encode(dst, pix), nil }}, nil
 	case "deflate":
 		var buf bytes.Buffer
 		z := zlib.NewWriter(&buf)
-		return codec{name, 8, func(dst, pix []byte) ([]byte, error) {
+		return codec{name, 8, func(dst, pix []byte, _ int) ([]byte, error) {
 			buf.Reset()
 			z.Reset(&buf)
 			if _, err := z.Write(pix); err != nil {
@@ -40,21 +41,22 @@ func newCodec(name string, tile int) (codec, error) {
 		}}, nil
 	case "zstd":
 		z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<18))
-		return codec{name, 50000, func(dst, pix []byte) ([]byte, error) { return z.EncodeAll(pix, dst), nil }}, err
+		return codec{name, 50000, func(dst, pix []byte, _ int) ([]byte, error) { return z.EncodeAll(pix, dst), nil }}, err
 	case "packbits":
-		return codec{name, 32773, func(dst, pix []byte) ([]byte, error) { return packBits(dst, pix, tile), nil }}, nil
+		return codec{name, 32773, func(dst, pix []byte, width int) ([]byte, error) { return packBits(dst, pix, width), nil }}, nil
 	case "none":
-		return codec{name, 1, func(dst, pix []byte) ([]byte, error) { return append(dst, pix...), nil }}, nil
+		return codec{name, 1, func(dst, pix []byte, _ int) ([]byte, error) { return append(dst, pix...), nil }}, nil
 	case "jpeg":
 		var buf bytes.Buffer
-		rgba := image.NewRGBA(image.Rect(0, 0, tile, tile))
-		return codec{name, 7, func(dst, pix []byte) ([]byte, error) {
-			for i := range len(pix) / 3 {
-				copy(rgba.Pix[4*i:], pix[3*i:3*i+3])
-				rgba.Pix[4*i+3] = 255
+		var rgba []byte
+		return codec{name, 7, func(dst, pix []byte, width int) ([]byte, error) {
+			rgba = rgba[:0]
+			for p := pix; len(p) > 0; p = p[3:] {
+				rgba = append(rgba, p[0], p[1], p[2], 255)
 			}
+			img := &image.RGBA{Pix: rgba, Stride: width / 3 * 4, Rect: image.Rect(0, 0, width/3, len(pix)/width)}
 			buf.Reset()
-			err := jpeg.Encode(&buf, rgba, &jpeg.Options{Quality: 80})
+			err := jpeg.Encode(&buf, img, &jpeg.Options{Quality: 80})
 			return append(dst, buf.Bytes()...), err
 		}}, nil
 	}
@@ -75,8 +77,8 @@ func packBits(dst, pix []byte, width int) []byte {
 				row = row[run:]
 				continue
 			}
-			n := 1 // literal, until two equal bytes begin a run
-			for n < min(len(row), 128) && (n+1 == len(row) || row[n] != row[n+1]) {
+			n := 1 // literal, until three equal bytes begin a run: two would cost what they save
+			for n < min(len(row), 128) && (n+2 >= len(row) || row[n] != row[n+1] || row[n] != row[n+2]) {
 				n++
 			}
 			dst = append(append(dst, byte(n-1)), row[:n]...)

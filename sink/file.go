@@ -3,6 +3,7 @@ package sink
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -28,90 +29,135 @@ type file interface {
 	Close() error
 }
 
-// A partial is a file that does not have its final name yet. Exactly one of commit and abort ends it.
+// A partial is a file that does not have its final name yet. Exactly one of commit and abort ends it;
+// after that commit and writes fail and change nothing. Its errors say what to do.
 type partial struct {
-	file
+	file       file
 	fs         fileSystem
 	path, temp string
 	ended      bool
 }
 
+var errEnded = errors.New("the file was committed or given up before")
+
 func createPartial(fsys fileSystem, path string) (*partial, error) {
 	dir := filepath.Join(filepath.Dir(path), PartialDir)
 	if err := fsys.MkdirAll(dir); err != nil {
-		return nil, fileError(err)
+		return nil, advise(err)
 	}
 	temp := filepath.Join(dir, filepath.Base(path))
 	f, err := fsys.Create(temp)
 	if err != nil {
-		return nil, fileError(errors.Join(err, removeDir(fsys, dir)))
+		return nil, also(advise(err), removeDir(fsys, dir))
 	}
 	return &partial{file: f, fs: fsys, path: path, temp: temp}, nil
 }
 
-// commit makes the file durable under its final name.
+func (p *partial) Write(b []byte) (int, error) {
+	if p.ended {
+		return 0, errEnded
+	}
+	n, err := p.file.Write(b)
+	return n, p.whole(n, len(b), err)
+}
+
+func (p *partial) WriteAt(b []byte, off int64) (int, error) {
+	if p.ended {
+		return 0, errEnded
+	}
+	n, err := p.file.WriteAt(b, off)
+	return n, p.whole(n, len(b), err)
+}
+
+// whole makes an error of a write that stopped short without one.
+func (p *partial) whole(n, of int, err error) error {
+	if err == nil && n < of {
+		return fmt.Errorf("write %s: %w", p.temp, io.ErrShortWrite)
+	}
+	return advise(err)
+}
+
+func (p *partial) sync() error {
+	if p.ended {
+		return errEnded
+	}
+	return advise(p.file.Sync())
+}
+
+// commit makes the file durable under its final name, or removes it.
 func (p *partial) commit() error {
-	if err := p.Sync(); err != nil {
-		return fileError(errors.Join(err, p.abort()))
+	if err := p.sync(); err != nil {
+		return also(err, p.abort())
 	}
 	p.ended = true
-	if err := p.Close(); err != nil {
-		return fileError(errors.Join(err, p.remove()))
+	if err := p.file.Close(); err != nil {
+		return also(advise(err), p.remove())
 	}
 	if err := p.fs.Rename(p.temp, p.path); err != nil {
-		return fileError(errors.Join(err, p.remove()))
+		return also(advise(err), p.remove())
 	}
-	err := errors.Join(removeDir(p.fs, filepath.Dir(p.temp)), p.fs.SyncDir(filepath.Dir(p.path)))
+	dir := filepath.Dir(p.path)
+	err := also(removeDir(p.fs, filepath.Dir(p.temp)), advise(p.fs.SyncDir(dir)))
 	if err != nil { // its name may not survive a power cut: not committed
-		return fileError(errors.Join(err, p.fs.Remove(p.path)))
+		return also(err, p.fs.Remove(p.path))
 	}
 	return nil
 }
 
-// abort removes the file; after commit it does nothing.
+// abort removes the file, unless it has ended before.
 func (p *partial) abort() error {
 	if p.ended {
 		return nil
 	}
 	p.ended = true
-	return errors.Join(p.Close(), p.remove())
+	return also(p.file.Close(), p.remove())
 }
 
 func (p *partial) remove() error {
-	err := p.fs.Remove(p.temp)
-	return errors.Join(err, removeDir(p.fs, filepath.Dir(p.temp)))
+	return also(p.fs.Remove(p.temp), removeDir(p.fs, filepath.Dir(p.temp)))
 }
 
 // removeDir removes a folder unless another file is still being written in it.
 func removeDir(fsys fileSystem, dir string) error {
 	err := fsys.Remove(dir)
-	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) { // ErrExist: not empty
 		return nil
 	}
-	return err
+	return advise(err)
 }
 
-// fileError says what to do about an error of the operating system, which names operation and path.
-func fileError(err error) error {
+// advise says what to do about an error of the operating system, which names operation and path.
+func advise(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w: free some space, or write elsewhere with -o", err)
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EFBIG):
 		return fmt.Errorf("%w: choose another folder with -o", err)
 	}
 	return err
 }
 
+// also adds to err what went wrong after it, on the same line; either may be nil.
+func also(err, later error) error {
+	switch {
+	case err == nil:
+		return later
+	case later == nil:
+		return err
+	}
+	return fmt.Errorf("%w; then %w", err, later)
+}
+
 // writeFile writes a whole small file under its final name, or nothing.
-func writeFile(path string, data []byte) error {
-	p, err := createPartial(disk{}, path)
+func writeFile(fsys fileSystem, path string, data []byte) error {
+	p, err := createPartial(fsys, path)
 	if err != nil {
 		return err
 	}
 	if _, err := p.Write(data); err != nil {
-		return fileError(errors.Join(err, p.abort()))
+		return also(err, p.abort())
 	}
 	return p.commit()
 }
@@ -136,5 +182,9 @@ func (disk) SyncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		err = nil // network file systems that cannot sync a folder
+	}
+	return errors.Join(err, d.Close())
 }

@@ -6,6 +6,9 @@ type lzwEncoder struct {
 	// table maps a string and its next byte to a code: key<<12 | code, open addressing. The key is
 	// prefix code << 8 | byte, 20 bits; 0 is an empty slot, as no code is 0.
 	table [lzwSlots]uint32
+	// again is the code of a string with its last byte once more, or 0: nearly every step through a
+	// mask, which needs no search.
+	again [lzwFull]uint16
 }
 
 const (
@@ -16,6 +19,7 @@ const (
 	lzwFull  = 4094 // next code at which the table starts anew
 )
 
+// encode appends the code of src to dst.
 func (e *lzwEncoder) encode(dst, src []byte) []byte {
 	var acc uint64 // bits not yet written, right-aligned
 	var held uint  // how many
@@ -29,31 +33,38 @@ func (e *lzwEncoder) encode(dst, src []byte) []byte {
 			dst = append(dst, byte(acc>>held))
 		}
 	}
-	clear(e.table[:])
+	e.reset()
 	put(lzwClear)
 	if len(src) > 0 {
-		prefix := uint32(src[0])
-	bytes:
+		last := src[0]
+		prefix := uint32(last)
 		for _, b := range src[1:] {
-			key := prefix<<8 | uint32(b)
-			slot := key * 2654435761 >> (32 - 14)
-			for e.table[slot] != 0 {
-				if e.table[slot]>>12 == key {
-					prefix = e.table[slot] & 0xfff
-					continue bytes
+			same := b == last
+			last = b
+			if same {
+				if code := e.again[prefix]; code != 0 {
+					prefix = uint32(code)
+					continue
 				}
-				slot = (slot + 1) % lzwSlots
+				put(prefix)
+				e.again[prefix] = uint16(next)
+			} else {
+				slot, code := e.find(prefix<<8 | uint32(b))
+				if code != 0 {
+					prefix = code
+					continue
+				}
+				put(prefix)
+				e.table[slot] = (prefix<<8|uint32(b))<<12 | next
 			}
-			put(prefix)
-			e.table[slot] = key<<12 | next
 			prefix = uint32(b)
 			next++
-			switch {
-			case next == lzwFull:
+			switch next {
+			case lzwFull:
 				put(lzwClear)
-				clear(e.table[:])
+				e.reset()
 				next, width = lzwFirst, 9
-			case next == 1<<width:
+			case 1 << width:
 				width++
 			}
 		}
@@ -70,4 +81,18 @@ func (e *lzwEncoder) encode(dst, src []byte) []byte {
 		dst = append(dst, byte(acc<<(8-held)))
 	}
 	return dst
+}
+
+// find returns the code of a key and its slot, or 0 and the slot it may take.
+func (e *lzwEncoder) find(key uint32) (slot, code uint32) {
+	slot = key * 2654435761 >> (32 - 14)
+	for e.table[slot] != 0 && e.table[slot]>>12 != key {
+		slot = (slot + 1) % lzwSlots
+	}
+	return slot, e.table[slot] & 0xfff
+}
+
+func (e *lzwEncoder) reset() {
+	clear(e.table[:])
+	clear(e.again[:])
 }

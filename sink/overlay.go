@@ -56,7 +56,7 @@ func WriteOverlay(path string, slide *image.RGBA, mask *Overview) error {
 	if err := png.Encode(&buf, out); err != nil {
 		return err
 	}
-	return writeFile(path, buf.Bytes())
+	return writeFile(disk{}, path, buf.Bytes())
 }
 
 // blend lays part/255 of b over a.

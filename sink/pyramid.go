@@ -1,19 +1,22 @@
 package sink
 
 import (
-	"errors"
 	"fmt"
 	"image"
 )
 
-// A Container stores the tiles of a pyramid in one file format.
+// A Container stores the tiles of a pyramid in one file format. Exactly one of Commit and Abort ends
+// it; after that Abort does nothing, and WriteTile and Commit fail and change nothing. Package sinktest
+// checks all of this.
 type Container interface {
 	// WriteTile stores tile (x, y) of a level: tile × tile × bands bytes, 0 past the edge of the image.
-	// Each tile comes exactly once, in any order. pix is only valid during the call.
+	// Each tile comes exactly once, in any order; one that comes twice is an error. pix is only valid
+	// during the call.
 	WriteTile(level, x, y int, pix []byte) error
-	// Commit makes the file whole and durable under its final name, or fails and leaves nothing there.
+	// Commit makes the file whole and durable under its final name, or fails and leaves nothing. It
+	// fails when a tile is missing.
 	Commit() error
-	// Abort removes what was written. After Commit it does nothing.
+	// Abort removes what was written.
 	Abort() error
 }
 
@@ -26,7 +29,8 @@ type Pyramid struct {
 	levels  []pyramidLevel
 	counts  [256]int64
 	written int64
-	free    [][]byte
+	err     error // the first that Write met
+	free    []*openTile
 	open    int
 	high    int
 }
@@ -41,14 +45,19 @@ type pyramidLevel struct {
 type openTile struct {
 	pix     []byte
 	left    int
-	covered []uint64 // a bit a pixel; level 0 only, and only for tiles that come in parts
+	parts   bool     // comes in parts, so covered is in use
+	covered []uint64 // a bit a pixel; level 0 only
 }
 
-// NewPyramid builds an image of size, in tiles of tile × tile, into the containers.
+// NewPyramid builds an image of size, in tiles of tile × tile, into the containers. It panics when size
+// is empty or tile is not even.
 func NewPyramid(size image.Point, tile int, reduce Reduce, out ...Container) *Pyramid {
+	if min(size.X, size.Y) < 1 || tile < 2 || tile%2 != 0 {
+		panic(fmt.Sprintf("sink: pyramid of %v pixels in tiles of %d", size, tile))
+	}
 	p := &Pyramid{tile: tile, reduce: reduce, out: out}
 	for _, s := range Levels(size, tile) {
-		n := image.Pt((s.X+tile-1)/tile, (s.Y+tile-1)/tile)
+		n := tilesIn(s, tile)
 		p.levels = append(p.levels, pyramidLevel{s, n, map[image.Point]*openTile{}, make([]uint64, (n.X*n.Y+63)/64)})
 	}
 	return p
@@ -64,11 +73,28 @@ func Levels(size image.Point, tile int) []image.Point {
 	return levels
 }
 
+// tilesIn returns the columns and rows of tiles in a level.
+func tilesIn(size image.Point, tile int) image.Point {
+	return image.Pt((size.X+tile-1)/tile, (size.Y+tile-1)/tile)
+}
+
 // Write stores the rectangle r of level 0, whose rows are stride bytes apart in pix. A pixel outside
-// the image, or one that was written before, is an error.
+// the image, or one that was written before, is an error. After an error the pyramid is of no more use:
+// Write and Commit return it again.
 func (p *Pyramid) Write(r image.Rectangle, stride int, pix []byte) error {
+	if p.err != nil {
+		return p.err
+	}
+	p.err = p.write(r, stride, pix)
+	return p.err
+}
+
+func (p *Pyramid) write(r image.Rectangle, stride int, pix []byte) error {
 	if r.Empty() || !r.In(image.Rectangle{Max: p.levels[0].size}) {
 		return fmt.Errorf("rectangle %v is not inside the image of %v pixels", r, p.levels[0].size)
+	}
+	if stride < r.Dx() || len(pix) < (r.Dy()-1)*stride+r.Dx() {
+		return fmt.Errorf("%d bytes in rows of %d for the rectangle %v", len(pix), stride, r)
 	}
 	t := p.tile
 	for ty := r.Min.Y / t; ty*t < r.Max.Y; ty++ {
@@ -91,9 +117,10 @@ func (p *Pyramid) writePart(at image.Point, part image.Rectangle, stride int, pi
 	}
 	w, h := part.Dx(), part.Dy()
 	x0, y0 := part.Min.X-at.X*p.tile, part.Min.Y-at.Y*p.tile
-	if ot.covered != nil || w*h < ot.left { // comes in parts
-		if ot.covered == nil {
-			ot.covered = make([]uint64, p.tile*((p.tile+63)/64))
+	if ot.parts || w*h < ot.left {
+		if !ot.parts {
+			ot.parts = true
+			ot.uncover(p.tile)
 		}
 		if cover(ot.covered, p.tile, x0, y0, w, h) {
 			return fmt.Errorf("pixels of %v were written twice", part)
@@ -108,6 +135,16 @@ func (p *Pyramid) writePart(at image.Point, part image.Rectangle, stride int, pi
 	ot.left -= w * h
 	return p.finish(0, at, ot)
 }
+
+func (ot *openTile) uncover(tile int) {
+	if ot.covered == nil {
+		ot.covered = make([]uint64, coveredWords(tile))
+		return
+	}
+	clear(ot.covered)
+}
+
+func coveredWords(tile int) int { return tile * ((tile + 63) / 64) }
 
 // cover marks a rectangle of a tile and reports whether any of it was marked before.
 func cover(bits []uint64, tile, x0, y0, w, h int) (twice bool) {
@@ -134,13 +171,15 @@ func (p *Pyramid) tileAt(level int, at image.Point) (*openTile, error) {
 	if i := at.Y*l.tiles.X + at.X; l.finished[i/64]>>(i%64)&1 == 1 {
 		return nil, fmt.Errorf("tile %v of level %d was written twice", at, level)
 	}
-	w, h := l.clip(at, p.tile)
-	ot := &openTile{left: w * h}
+	var ot *openTile
 	if n := len(p.free); n > 0 {
-		ot.pix, p.free = p.free[n-1], p.free[:n-1]
-		clear(ot.pix)
+		ot, p.free = p.free[n-1], p.free[:n-1]
 	} else {
-		ot.pix = make([]byte, p.tile*p.tile)
+		ot = &openTile{pix: make([]byte, p.tile*p.tile)}
+	}
+	w, h := l.clip(at, p.tile)
+	if ot.left, ot.parts = w*h, false; ot.left < len(ot.pix) {
+		clear(ot.pix) // 0 past the edge
 	}
 	l.open[at] = ot
 	p.open++
@@ -167,9 +206,8 @@ func (p *Pyramid) finish(level int, at image.Point, ot *openTile) error {
 	i := at.Y*l.tiles.X + at.X
 	l.finished[i/64] |= 1 << (i % 64)
 	delete(l.open, at)
-	p.open--
 	if level+1 == len(p.levels) {
-		p.free = append(p.free, ot.pix)
+		p.close(ot)
 		return nil
 	}
 	up := at.Div(2)
@@ -180,9 +218,15 @@ func (p *Pyramid) finish(level int, at image.Point, ot *openTile) error {
 	w, h := l.clip(at, p.tile)
 	x0, y0 := at.X%2*p.tile/2, at.Y%2*p.tile/2
 	p.reduce(parent.pix[y0*p.tile+x0:], ot.pix, p.tile, w, h)
-	p.free = append(p.free, ot.pix)
+	p.close(ot)
 	parent.left -= (w + 1) / 2 * ((h + 1) / 2)
 	return p.finish(level+1, up, parent)
+}
+
+// close keeps the memory of a tile for the next.
+func (p *Pyramid) close(ot *openTile) {
+	p.free = append(p.free, ot)
+	p.open--
 }
 
 // Counts returns the pixels of level 0 by value. Their sum is the number of pixels written.
@@ -194,47 +238,33 @@ func (p *Pyramid) Expected() int64 { return int64(p.levels[0].size.X) * int64(p.
 // Written returns the pixels of level 0 that have come.
 func (p *Pyramid) Written() int64 { return p.written }
 
-// High returns the most tiles that were open at one time.
+// High returns the most tiles that were in memory at one time.
 func (p *Pyramid) High() int { return p.high }
 
-// Commit commits every container. It fails, and aborts all of them, when a pixel is missing or a
-// container cannot be made whole.
+// Commit commits every container in order. When a pixel is missing, Write has failed, or a container
+// cannot be made whole, it fails and aborts the others; those committed before keep their files.
 func (p *Pyramid) Commit() error {
-	if p.written != p.Expected() {
-		err := fmt.Errorf("%d of %d pixels are missing from the mask", p.Expected()-p.written, p.Expected())
-		return errors.Join(err, p.Abort())
+	err := p.err
+	if err == nil && p.written != p.Expected() {
+		err = fmt.Errorf("%d of %d pixels are missing from the mask", p.Expected()-p.written, p.Expected())
 	}
 	for _, c := range p.out {
-		if err := c.Commit(); err != nil {
-			return errors.Join(err, p.Abort())
+		if err != nil {
+			break
 		}
+		err = c.Commit()
+	}
+	if err != nil {
+		return also(err, p.Abort())
 	}
 	return nil
 }
 
 // Abort aborts every container that is not committed.
 func (p *Pyramid) Abort() error {
-	var errs []error
+	var err error
 	for _, c := range p.out {
-		errs = append(errs, c.Abort())
+		err = also(err, c.Abort())
 	}
-	return errors.Join(errs...)
-}
-
-// OpenBytes bounds the memory of the tiles that are open at a time when cores of an edge arrive in
-// vertical panels: at each level the seam below the rows done so far, one tile high and a panel wide,
-// and the seam right of the panels done so far, which grows only with the image's height in tiles that
-// straddle it; a panel of cores that are multiples of the tile has none at level 0.
-func OpenBytes(size image.Point, tile, core, panel int) int64 {
-	open := 0
-	for k, s := range Levels(size, tile) {
-		reach := core * panel >> k // of a panel at this level, px
-		wide := min(reach/tile+2, (s.X+tile-1)/tile)
-		high := 0
-		if reach%tile != 0 || reach == 0 {
-			high = (s.Y + tile - 1) / tile
-		}
-		open += wide + high
-	}
-	return int64(open) * int64(tile) * int64(tile)
+	return err
 }

@@ -18,7 +18,7 @@ func Majority(dst, src []byte, stride, w, h int) {
 		x := 0
 		for ; x+8 <= w; x += 8 { // eight equal pixels above eight of the same: most of a mask
 			va, vb := binary.LittleEndian.Uint64(a[x:]), binary.LittleEndian.Uint64(b[x:])
-			if va == vb && va == va&0xff*0x0101010101010101 {
+			if alike := va & 0xff * 0x0101010101010101; va == alike && vb == alike {
 				binary.LittleEndian.PutUint32(d[x/2:], uint32(va))
 				continue
 			}
@@ -72,7 +72,7 @@ func Mean(dst, src []byte, stride, w, h int) {
 func count(counts *[256]int64, row []byte) {
 	for len(row) >= 8 {
 		v := binary.LittleEndian.Uint64(row)
-		if v == v&0xff*0x0101010101010101 {
+		if alike := v & 0xff * 0x0101010101010101; v == alike {
 			counts[row[0]] += 8
 		} else {
 			for _, b := range row[:8] {

@@ -109,7 +109,7 @@ func WriteSummary(path string, s *Summary) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(data, '\n'))
+	return writeFile(disk{}, path, append(data, '\n'))
 }
 
 // ReadSummary reads what WriteSummary wrote.
@@ -131,7 +131,7 @@ func Describe(path string) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	h := sha256.New()
 	n, err := io.Copy(h, f)
 	return Output{n, hex.EncodeToString(h.Sum(nil))}, err
@@ -144,14 +144,14 @@ func Fingerprint(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	info, err := f.Stat()
 	if err != nil {
 		return "", err
 	}
 	const end = 1 << 20
 	h := sha256.New()
-	fmt.Fprintf(h, "%d\n", info.Size())
+	h.Write(fmt.Appendln(nil, info.Size()))
 	for _, from := range []int64{0, max(0, info.Size()-end)} {
 		if _, err := io.Copy(h, io.NewSectionReader(f, from, end)); err != nil {
 			return "", err

@@ -3,10 +3,11 @@ package sink
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
+	"math"
+	"slices"
 )
 
 // TIFFConfig describes a tiled pyramidal BigTIFF.
@@ -20,6 +21,29 @@ type TIFFConfig struct {
 	Description string
 }
 
+// Bounds of what the format's 32-bit fields and our index can say.
+const (
+	maxEdge = math.MaxUint32 // px
+	minMPP  = 1e-4           // 10⁸ pixels per centimetre
+	maxMPP  = 1e5
+	maxTile = 1 << 14 // px: a tile's compressed bytes are counted in 32 bits
+)
+
+// Validate reports all that is wrong with c.
+func (c TIFFConfig) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(min(c.Size.X, c.Size.Y) >= 1 && max(c.Size.X, c.Size.Y) <= maxEdge, "image of %v pixels: TIFF wants 1 to %d each way", c.Size, maxEdge)
+	check(c.Tile >= 16 && c.Tile%16 == 0 && c.Tile <= maxTile, "tile of %d pixels: TIFF wants a multiple of 16 up to %d", c.Tile, maxTile)
+	check(c.RGB == (c.Compression == "jpeg"), "compression %q: colour is stored as jpeg, and labels never are", c.Compression)
+	check(c.MPP == 0 || c.MPP >= minMPP && c.MPP <= maxMPP, "resolution of %g µm/px: give %g to %g, or 0 when it is unknown", c.MPP, minMPP, maxMPP)
+	return errors.Join(errs...)
+}
+
 // A TIFF is a Container: a BigTIFF with one page a level, as OpenSlide, QuPath, ASAP, libvips and
 // tifffile read it. Pixels are 8-bit grey, 0 is black. Tiles of one value are stored once for each
 // value and shared. The header's pointer to the first page is written last, so a file that was cut
@@ -29,32 +53,53 @@ type TIFF struct {
 	codec  codec
 	part   *partial
 	w      *bufio.Writer
+	err    error // the first that append met
 	pos    uint64
 	levels []tiffLevel
-	shared map[byte]stored // where a tile of one value is
+	shared map[shared]stored // where a tile of one value is
+	cut    []byte            // a tile of the file that is smaller than what WriteTile gets
 	buf    []byte
 }
 
+// A tiffLevel is the index of a level: what IndexBytes counts. A tile that is not written has count 0.
 type tiffLevel struct {
-	size  image.Point
-	wide  int // tiles in a row
-	tiles []stored
+	size    image.Point
+	tile    image.Point // of the file: see fileTiles
+	tiles   image.Point // columns and rows
+	offsets []uint64
+	counts  []uint32
 }
 
-// stored is where a tile's bytes are in the file; none are at offset 0.
-type stored struct{ offset, count uint64 }
+// fileTiles returns the size of the tiles in the file, and their columns and rows, in a level. In a level
+// that is smaller than a tile they are smaller than the level: OpenSlide 3.4.1 reads a level by tiles, and
+// libtiff 4.5 shifts the rows of one that is wider or higher than its image. A multiple of 32 keeps them
+// whole kibibytes: the same pair refuses other sizes without compression.
+func fileTiles(size image.Point, edge int) (tile, n image.Point) {
+	fit := func(n int) int { return max(16, min(edge, n/32*32)) }
+	tile = image.Pt(fit(size.X), fit(size.Y))
+	return tile, image.Pt((size.X+tile.X-1)/tile.X, (size.Y+tile.Y-1)/tile.Y)
+}
+
+// A shared tile is one of one value.
+type shared struct {
+	size  image.Point
+	value byte
+}
+
+// stored is where a tile's bytes are in the file.
+type stored struct {
+	offset uint64
+	count  uint32
+}
 
 // CreateTIFF starts a TIFF that will have the name path once it is committed.
 func CreateTIFF(path string, cfg TIFFConfig) (*TIFF, error) { return createTIFF(disk{}, path, cfg) }
 
 func createTIFF(fsys fileSystem, path string, cfg TIFFConfig) (*TIFF, error) {
-	if cfg.Tile <= 0 || cfg.Tile%16 != 0 {
-		return nil, fmt.Errorf("tile of %d pixels: TIFF wants a multiple of 16", cfg.Tile)
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
-	if cfg.RGB != (cfg.Compression == "jpeg") {
-		return nil, fmt.Errorf("compression %q: colour is stored as jpeg, and labels never are", cfg.Compression)
-	}
-	codec, err := newCodec(cfg.Compression, cfg.Tile)
+	codec, err := newCodec(cfg.Compression)
 	if err != nil {
 		return nil, err
 	}
@@ -62,69 +107,113 @@ func createTIFF(fsys fileSystem, path string, cfg TIFFConfig) (*TIFF, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &TIFF{cfg: cfg, codec: codec, part: part, w: bufio.NewWriterSize(part, 1<<18), shared: map[byte]stored{}}
+	t := &TIFF{cfg: cfg, codec: codec, part: part, w: bufio.NewWriterSize(part, 1<<18), shared: map[shared]stored{}}
 	for _, s := range Levels(cfg.Size, cfg.Tile) {
-		wide, high := (s.X+cfg.Tile-1)/cfg.Tile, (s.Y+cfg.Tile-1)/cfg.Tile
-		t.levels = append(t.levels, tiffLevel{s, wide, make([]stored, wide*high)})
+		tile, n := fileTiles(s, cfg.Tile)
+		t.levels = append(t.levels, tiffLevel{s, tile, n, make([]uint64, n.X*n.Y), make([]uint32, n.X*n.Y)})
 	}
-	header := [16]byte{'I', 'I', 43, 0, 8} // the offset of the first page stays 0 until Commit
-	if err := t.append(header[:]); err != nil {
-		return nil, fileError(errors.Join(err, part.abort()))
-	}
+	t.append([]byte{'I', 'I', 43, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) // the first page's offset stays 0 until Commit
 	return t, nil
 }
 
-// append writes at the end of the file.
-func (t *TIFF) append(b []byte) error {
-	n, err := t.w.Write(b)
-	t.pos += uint64(n)
-	return err
+// append writes at the end of the file and returns where that was. An error stays in t.err.
+func (t *TIFF) append(b []byte) (at uint64) {
+	at = t.pos
+	t.pos += uint64(len(b))
+	if _, err := t.w.Write(b); err != nil && t.err == nil {
+		t.err = err
+	}
+	return at
 }
 
 // WriteTile stores a tile; see [Container].
 func (t *TIFF) WriteTile(level, x, y int, pix []byte) error {
+	if t.part.ended {
+		return errEnded
+	}
+	if level < 0 || level >= len(t.levels) || !image.Pt(x, y).In(image.Rectangle{Max: tilesIn(t.levels[level].size, t.cfg.Tile)}) {
+		return fmt.Errorf("the image has no tile (%d, %d) in level %d", x, y, level)
+	}
 	l := &t.levels[level]
-	at := &l.tiles[y*l.wide+x]
-	if at.count != 0 {
+	if l.counts[y*l.tiles.X+x] != 0 {
 		return fmt.Errorf("tile (%d, %d) of level %d was written twice", x, y, level)
 	}
+	if l.tile.X == t.cfg.Tile && l.tile.Y == t.cfg.Tile {
+		return t.store(l, y*l.tiles.X+x, pix)
+	}
+	return t.storeCut(l, x, y, pix)
+}
+
+// storeCut stores a tile of a level whose tiles are smaller in the file. Along an axis either they are
+// not, or there is one tile that is cut, in two at most.
+func (t *TIFF) storeCut(l *tiffLevel, x, y int, pix []byte) error {
+	bands, full := t.bands(), t.cfg.Tile
+	for from := (image.Point{}); from.Y < full && y*full+from.Y < l.size.Y; from.Y += l.tile.Y {
+		for from.X = 0; from.X < full && x*full+from.X < l.size.X; from.X += l.tile.X {
+			t.cut = slices.Grow(t.cut[:0], l.tile.X*l.tile.Y*bands)
+			for row := from.Y; row < from.Y+l.tile.Y; row++ {
+				line := t.cut[len(t.cut) : len(t.cut)+l.tile.X*bands]
+				clear(line)
+				if row < full {
+					copy(line, pix[(row*full+from.X)*bands:(row+1)*full*bands])
+				}
+				t.cut = t.cut[:len(t.cut)+len(line)]
+			}
+			i := (y+from.Y/l.tile.Y)*l.tiles.X + x + from.X/l.tile.X
+			if err := t.store(l, i, t.cut); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// store stores tile i of a level of the file.
+func (t *TIFF) store(l *tiffLevel, i int, pix []byte) error {
 	uniform := !t.cfg.RGB && bytes.Equal(pix[1:], pix[:len(pix)-1])
-	if s, ok := t.shared[pix[0]]; uniform && ok {
-		*at = s
+	like := shared{l.tile, pix[0]}
+	if s, ok := t.shared[like]; uniform && ok {
+		l.offsets[i], l.counts[i] = s.offset, s.count
 		return nil
 	}
 	var err error
-	if t.buf, err = t.codec.encode(t.buf[:0], pix); err != nil {
+	if t.buf, err = t.codec.encode(t.buf[:0], pix, l.tile.X*t.bands()); err != nil {
 		return err
 	}
-	*at = stored{t.pos, uint64(len(t.buf))}
+	l.offsets[i], l.counts[i] = t.append(t.buf), uint32(len(t.buf))
 	if uniform {
-		t.shared[pix[0]] = *at
+		t.shared[like] = stored{l.offsets[i], l.counts[i]}
 	}
-	return fileError(t.append(t.buf))
+	return t.err
+}
+
+func (t *TIFF) bands() int {
+	if t.cfg.RGB {
+		return 3
+	}
+	return 1
 }
 
 // Commit writes the pages and makes the file whole.
 func (t *TIFF) Commit() error {
+	if t.part.ended {
+		return errEnded
+	}
 	for i, l := range t.levels {
-		for _, s := range l.tiles {
-			if s.count == 0 {
-				return errors.Join(fmt.Errorf("a tile of level %d is missing", i), t.Abort())
-			}
+		if slices.Contains(l.counts, 0) {
+			return also(fmt.Errorf("a tile of level %d is missing", i), t.Abort())
 		}
 	}
-	first, err := t.writePages()
+	first := t.writePages()
+	err := t.w.Flush() // keeps the first error of append
 	if err == nil {
-		err = t.w.Flush()
+		err = t.part.sync() // all but the header is durable before the header makes it a TIFF
 	}
 	if err == nil {
-		err = t.part.Sync() // all but the header is durable before the header makes it a TIFF
-	}
-	if err == nil {
-		_, err = t.part.WriteAt(binary.LittleEndian.AppendUint64(nil, first), 8)
+		_, err = t.part.WriteAt(le.AppendUint64(nil, first), 8)
 	}
 	if err != nil {
-		return fileError(errors.Join(err, t.Abort()))
+		return also(err, t.Abort())
 	}
 	return t.part.commit()
 }
@@ -134,31 +223,25 @@ func (t *TIFF) Abort() error { return t.part.abort() }
 
 // writePages writes the pages, last level first so that each can point to the next, and returns the
 // offset of the first.
-func (t *TIFF) writePages() (next uint64, err error) {
+func (t *TIFF) writePages() (next uint64) {
 	for level := len(t.levels) - 1; level >= 0; level-- {
-		if next, err = t.writePage(t.page(level), next); err != nil {
-			return 0, err
-		}
+		next = t.writePage(t.page(level), next)
 	}
-	return next, nil
+	return next
 }
 
-// page returns the tags of a level, in ascending order as TIFF wants them.
+// page returns the tags of a level, in ascending order as TIFF wants them, and writes its index.
 func (t *TIFF) page(level int) []tag {
 	l := t.levels[level]
-	var offsets, counts []uint64
-	for _, s := range l.tiles {
-		offsets, counts = append(offsets, s.offset), append(counts, s.count)
-	}
 	reduced := uint32(min(level, 1))
 	bands, photometric := []uint16{8}, uint16(1) // min is black
 	if t.cfg.RGB {
 		bands, photometric = []uint16{8, 8, 8}, 6 // YCbCr, as the JPEG streams are
 	}
 	tags := []tag{
-		longs(254, reduced),
-		longs(256, uint32(l.size.X)),
-		longs(257, uint32(l.size.Y)),
+		long(254, reduced),
+		long(256, uint32(l.size.X)),
+		long(257, uint32(l.size.Y)),
 		shorts(258, bands...),
 		shorts(259, t.codec.compression),
 		shorts(262, photometric),
@@ -179,9 +262,19 @@ func (t *TIFF) page(level int) []tag {
 	if t.cfg.Software != "" {
 		tags = append(tags, ascii(305, t.cfg.Software))
 	}
-	tags = append(tags, longs(322, uint32(t.cfg.Tile)), longs(323, uint32(t.cfg.Tile)), long8s(324, offsets), long8s(325, counts))
+	tags = append(tags, long(322, uint32(l.tile.X)), long(323, uint32(l.tile.Y)), writeLong8s(t, 324, l.offsets), writeLong8s(t, 325, l.counts))
 	if t.cfg.RGB {
 		tags = append(tags, shorts(530, 2, 2)) // chroma is halved both ways
 	}
 	return tags
+}
+
+// IndexBytes is the memory that a TIFF keeps of where its tiles are.
+func IndexBytes(size image.Point, tile int) int64 {
+	var tiles int64
+	for _, s := range Levels(size, tile) {
+		_, n := fileTiles(s, tile)
+		tiles += int64(n.X) * int64(n.Y)
+	}
+	return tiles * (8 + 4)
 }
