@@ -111,7 +111,7 @@ func TestConstantStaysConstant(t *testing.T) {
 		colour := [3]byte(rapid.SliceOfN(rapid.Byte(), 3, 3).Draw(t, "colour"))
 		size := image.Pt(rapid.IntRange(1, 90).Draw(t, "width"), rapid.IntRange(1, 90).Draw(t, "height"))
 		fake := slidetest.NewFake(func(_, _, _ int) [3]byte { return colour }, size, image.Pt(16, 16), 1)
-		v, err := slide.New(fake, 1<<20).AtMPP(rapid.Float64Range(0.04, 5).Draw(t, "mpp"), 0.25)
+		v, err := slide.New(fake, 1<<20).AtMPP(rapid.Float64Range(0.04, 60).Draw(t, "mpp"), 0.25)
 		if err != nil {
 			t.Fatal(err)
 		}
