@@ -214,16 +214,20 @@ func TestPNG(t *testing.T) {
 		"8 bits":  {paint(image.NewRGBA(full), size, opaque(slidetest.Noise)), slidetest.Noise, 0},
 		"1 × 1":   {paint(image.NewRGBA(image.Rect(0, 0, 1, 1)), image.Pt(1, 1), opaque(slidetest.Noise)), slidetest.Noise, 0},
 		"16 bits": {paint(image.NewNRGBA64(full), size, opaque(slidetest.Noise)), slidetest.Noise, 0},
-		"grey": {paint(image.NewGray(full), size, func(x, y int) color.Color { return color.Gray{slidetest.Noise(0, x, y)[0]} }),
-			grey(slidetest.Noise), 0},
+		"grey": {
+			paint(image.NewGray(full), size, func(x, y int) color.Color { return color.Gray{slidetest.Noise(0, x, y)[0]} }),
+			grey(slidetest.Noise), 0,
+		},
 		"grey, 16 bits": {paint(image.NewGray16(full), size, func(x, y int) color.Color {
 			return color.Gray16{uint16(slidetest.Noise(0, x, y)[0])<<8 | 77}
 		}), grey(slidetest.Noise), 0},
-		"palette": {paint(image.NewPaletted(full, palette), size, func(x, y int) color.Color { return palette[index(x, y)] }),
+		"palette": {
+			paint(image.NewPaletted(full, palette), size, func(x, y int) color.Color { return palette[index(x, y)] }),
 			func(_, x, y int) [3]byte {
 				c := palette[index(x, y)].(color.NRGBA)
 				return [3]byte{c.R, c.G, c.B}
-			}, 0},
+			}, 0,
+		},
 		"transparency, laid on white": {paint(image.NewNRGBA(full), size, func(x, y int) color.Color {
 			return color.NRGBA{10, 20, 30, veil(x, y)}
 		}), func(_, x, y int) [3]byte {

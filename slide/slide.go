@@ -2,6 +2,7 @@ package slide
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"math"
@@ -103,7 +104,7 @@ func (s *Slide) AtMPP(mpp, own float64) (*View, error) {
 		own = s.info.MPP
 	}
 	if own == 0 {
-		return nil, s.error(fmt.Errorf("the slide does not state its pixel size: give --mpp MICRONS (about 0.25 at 40×, 0.5 at 20×), or --level 0 to take the pixels as they are"))
+		return nil, s.error(errors.New("the slide does not state its pixel size: give --mpp MICRONS (about 0.25 at 40×, 0.5 at 20×), or --level 0 to take the pixels as they are"))
 	}
 	from := 0
 	for n, l := range s.info.Levels {

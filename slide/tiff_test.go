@@ -166,7 +166,7 @@ func (p page) encode(r image.Rectangle) []byte {
 		return b.Bytes()
 	}
 	var out []byte
-	for i := 0; i < len(pix); i++ {
+	for i := range len(pix) {
 		if p.grey && i%3 > 0 {
 			continue
 		}

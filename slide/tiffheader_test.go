@@ -46,7 +46,7 @@ func TestParseTIFF(t *testing.T) {
 		}
 	}
 	whole := tiff(binary.LittleEndian, pages...)
-	for n := range len(whole) {
+	for n := range whole {
 		if _, err := parseTIFF(bytes.NewReader(whole[:n])); err == nil {
 			t.Errorf("the first %d bytes of %d: no error", n, len(whole))
 		}
