@@ -9,8 +9,15 @@
 // # Files
 //
 // A file under its final name is whole. It is written in a folder named .partial beside that name,
-// synced, and renamed; an error or Abort removes it. [WriteSummary] is to be called last: summary.json
+// synced, and renamed; an error or Abort removes it, and the folder with the last of them. [WriteSummary] is to be called last: summary.json
 // says that the rest is there.
+//
+// # Memory
+//
+// What a pyramid keeps is known beforehand: [OpenBytes] bounds the open tiles, [IndexBytes] is the place of
+// each tile in the file. 100,000 × 100,000 pixels take 5 MB and 2.5 MB, 10⁶ × 10⁶ take 16 MB and 245 MB.
+//
+// # Pixels
 //
 // Labels are 8-bit values. A lower level takes the [Majority] of 2 × 2 labels, a tie goes to the higher
 // label, and only pixels inside the image vote at odd edges; probabilities take the [Mean].

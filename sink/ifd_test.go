@@ -104,3 +104,26 @@ func TestTIFFConfigValidate(t *testing.T) {
 		}
 	}
 }
+
+// TestBlankTilesFitTheirLevel: levels whose tiles differ in size do not share them.
+func TestBlankTilesFitTheirLevel(t *testing.T) {
+	size := image.Pt(1024, 512)
+	tiff, err := CreateTIFF(filepath.Join(t.TempDir(), "mask.tif"), TIFFConfig{Size: size, Tile: 256, Compression: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewPyramid(size, 256, Majority, tiff)
+	if err := p.Write(image.Rectangle{Max: size}, size.X, make([]byte, size.X*size.Y)); err != nil {
+		t.Fatal(err)
+	}
+	for level, want := range []uint32{256 * 256, 256 * 256, 256 * 128} {
+		for _, n := range tiff.levels[level].counts {
+			if n != want {
+				t.Errorf("level %d has a tile of %d bytes, want %d", level, n, want)
+			}
+		}
+	}
+	if err := p.Abort(); err != nil {
+		t.Error(err)
+	}
+}

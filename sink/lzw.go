@@ -16,7 +16,7 @@ const (
 	lzwClear = 256
 	lzwEnd   = 257
 	lzwFirst = 258
-	lzwFull  = 4094 // next code at which the table starts anew
+	lzwFull  = 4094 // next code at which the table starts anew, as in libtiff; the format allows one more
 )
 
 // encode appends the code of src to dst.
@@ -69,10 +69,7 @@ func (e *lzwEncoder) encode(dst, src []byte) []byte {
 			}
 		}
 		put(prefix)
-		if next++; next == lzwFull { // the reader starts anew here too
-			put(lzwClear)
-			width = 9
-		} else if next == 1<<width {
+		if next++; next == 1<<width { // the reader does not know yet that this was the last
 			width++
 		}
 	}
