@@ -196,7 +196,7 @@ func (p planner) needs(v *slide.View, s *slide.Slide, size image.Point, core, wo
 	lease := halo*halo*int64(spec.Channels) + int64(core)*int64(core)
 	tiles = lease * int64(3*workers+1) // a worker's share: one read, one inferred, one waiting for its turn
 	parents := sink.OpenBytes(size, p.MaskTile, core, panel)
-	index := int64(size.X/p.MaskTile+1) * int64(size.Y/p.MaskTile+1) * 48 // where each mask tile is in the file
+	index := sink.IndexBytes(size, p.MaskTile)
 	cache := s.CacheBytes()
 	return []Need{
 		{"base", base + 2*spec.Size},

@@ -235,7 +235,7 @@ func TestPNG(t *testing.T) {
 			on := func(c int) byte { return byte((c*a + 255*(255-a)) / 255) }
 			return [3]byte{on(10), on(20), on(30)}
 		}, 1},
-		"transparency, 16 bits": {paint(image.NewNRGBA64(full), size, func(x, y int) color.Color {
+		"transparency, 16 bits": {paint(image.NewNRGBA64(full), size, func(_, _ int) color.Color {
 			return color.NRGBA64{10 << 8, 20 << 8, 30 << 8, 0x8080}
 		}), func(_, _, _ int) [3]byte { return [3]byte{132, 137, 142} }, 1},
 	} {

@@ -166,7 +166,7 @@ func (p page) encode(r image.Rectangle) []byte {
 		return b.Bytes()
 	}
 	var out []byte
-	for i := range len(pix) {
+	for i := range pix {
 		if p.grey && i%3 > 0 {
 			continue
 		}
