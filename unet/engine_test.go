@@ -5,11 +5,12 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	ort "github.com/yalue/onnxruntime_go"
 )
@@ -59,6 +60,9 @@ func TestCancelStopsARun(t *testing.T) {
 	const core = 512
 	edge := n.geometry.Input(core)
 	in, out := make([]byte, 3*edge*edge), make([]byte, core*core)
+	if err := n.Predict(t.Context(), 1, in, out); err != nil { // memory is there from now on
+		t.Fatal(err)
+	}
 	begin := time.Now()
 	if err := n.Predict(t.Context(), 1, in, out); err != nil {
 		t.Fatal(err)
@@ -71,19 +75,20 @@ func TestCancelStopsARun(t *testing.T) {
 	if err := n.Predict(ended, 1, in, out); !errors.Is(err, cause) {
 		t.Errorf("ctx done before: %v, want its cause", err)
 	}
-	// It ends early in a batch of 8: neither the run it falls into nor those after it are finished.
-	ctx, stop := context.WithTimeoutCause(t.Context(), whole/4, cause)
-	defer stop()
-	begin = time.Now()
-	err := n.Predict(ctx, 8, bytes.Repeat(in, 8), bytes.Repeat(out, 8))
-	if took := time.Since(begin); !errors.Is(err, cause) || took > 6*whole {
-		t.Errorf("ctx done within: %v after %v, a run takes %v", err, took, whole)
+	// A busy machine may delay one stop, not each.
+	fastest := whole
+	for range 5 {
+		ctx, stop := context.WithTimeoutCause(t.Context(), whole/10, cause)
+		begin = time.Now()
+		err := n.Predict(ctx, 1, in, out)
+		fastest = min(fastest, time.Since(begin))
+		stop()
+		if !errors.Is(err, cause) {
+			t.Fatalf("ctx done within a run: %v", err)
+		}
 	}
-	// A single run, too, ends with the cause.
-	ctx, stop = context.WithTimeoutCause(t.Context(), whole/10, cause)
-	defer stop()
-	if err := n.Predict(ctx, 1, in, out); !errors.Is(err, cause) {
-		t.Errorf("ctx done within a run: %v", err)
+	if fastest > whole/2 {
+		t.Errorf("stopped after %v at the earliest, a run takes %v", fastest, whole)
 	}
 	if err := n.Predict(t.Context(), 1, in, out); err != nil { // the session is none the worse
 		t.Error(err)
@@ -110,7 +115,7 @@ func TestTerminateIsHeard(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer options.Destroy()
-	if err := errors.Join(options.Terminate()); err != nil {
+	if err := options.Terminate(); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.labels.RunWithOptions([]ort.Value{in}, []ort.Value{out}, options); err == nil {
@@ -167,6 +172,9 @@ func TestSizesAreCheckedBeforeARun(t *testing.T) {
 }
 
 func TestNothingLeaks(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("reads /proc")
+	}
 	needRuntime(t)
 	m, err := Open("haematoxylin", Config{})
 	if err != nil {
@@ -194,7 +202,7 @@ func TestFirstLine(t *testing.T) {
 	long := strings.Repeat("é", 400)
 	for in, want := range map[string]int{"one\ntwo": 3, long: 303} {
 		got := firstLine(errors.New(in))
-		if strings.Contains(got, "\n") || len(got) != want || !slices.Contains([]bool{true}, strings.ToValidUTF8(got, "") == got) {
+		if strings.Contains(got, "\n") || len(got) != want || !utf8.ValidString(got) {
 			t.Errorf("%q: %q of %d bytes", in, got, len(got))
 		}
 	}
