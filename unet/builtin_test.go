@@ -107,7 +107,7 @@ func formula(p picture) []int {
 
 func TestPassthroughIsItsThreshold(t *testing.T) {
 	needRuntime(t)
-	m, err := Open("passthrough", Config{})
+	m, err := OpenLogits("passthrough", Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,14 @@ func TestPassthroughIsItsThreshold(t *testing.T) {
 		if err := m.Predict(t.Context(), 1, p.pixels, labels); err != nil {
 			t.Fatal(err)
 		}
+		logits := make([]float32, core*core)
+		if err := m.Logits(t.Context(), core, core, p.pixels, logits); err != nil {
+			t.Fatal(err)
+		}
 		for i, l := range labels {
+			if want := passthroughThreshold - float32(p.pixels[3*i+1]); logits[i] != want {
+				t.Fatalf("core %d: logit %g, want %g", core, logits[i], want)
+			}
 			if green := p.pixels[3*i+1]; (l == 1) != (green < passthroughThreshold) || l > 1 {
 				t.Fatalf("core %d: green %d has label %d", core, green, l)
 			}

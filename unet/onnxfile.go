@@ -440,8 +440,7 @@ func (f *onnxFile) wrap(s *Spec) ([]byte, error) {
 		graph = graph.bytes(5, i)
 	}
 	graph = graph.bytes(11, b.inputs[0]).bytes(12, b.outputs[0]).bytes(12, b.outputs[1])
-	// Before version 4 of the format every initializer had to be an input too.
-	return append(message{}.number(1, int64(max(f.ir, 4))).bytes(7, graph), f.rest...), nil
+	return append(message{}.number(1, int64(f.ir)).bytes(7, graph), f.rest...), nil
 }
 
 // freePrefix returns a beginning of names that no name in the graph, or in a graph within, has.

@@ -110,8 +110,8 @@ func (p plain) bytes() []byte {
 	}
 	g.initializers = []message{append(floats("labels", []int{p.classes, p.channels, 1, 1}, w...), p.tail...)}
 	g.nodes = []message{
-		node("Conv", "microtome/planes", []string{p.in, "labels"}),
-		node("Relu", p.out, []string{"microtome/planes"}),
+		node("Conv", "microtome/transpose_0", []string{p.in, "labels"}),
+		node("Relu", p.out, []string{"microtome/transpose_0"}),
 	}
 	b := g.model(nil)
 	b = bytes.Replace(b, message{}.number(1, 8), message{}.number(1, p.ir), 1)
