@@ -136,11 +136,6 @@ func (b *builder) floats(name string, dims []int, v ...float32) string {
 	return name
 }
 
-func (b *builder) bytes(name string, v byte) string {
-	b.initializers = append(b.initializers, tensor(b.prefix+name, typeUint8, nil, []byte{v}))
-	return b.prefix + name
-}
-
 func (b *builder) int64s(name string, v ...int64) string {
 	name = b.prefix + name
 	b.initializers = append(b.initializers, int64s(name, v...))

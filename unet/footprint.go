@@ -92,9 +92,6 @@ func (f *onnxFile) bytesPerPixel(block float64) float64 {
 					s.area *= float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[k:])))
 				}
 			}
-			if block > 1 {
-				work = s.channels * s.area * s.width // the result, reordered into blocks
-			}
 		case "Concat":
 			s.channels = 0
 			for _, in := range n.inputs {

@@ -67,7 +67,9 @@ func TestBytesBoundsWhatARunTakes(t *testing.T) {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			t.Logf("predicted %d KiB, took %d KiB, later %d KiB", predicted>>10, first>>10, later>>10)
-			if later > predicted || predicted > 2*later+24<<20 {
+			// What is allowed on top of twice is for unpadded networks at small cores: their maps shrink,
+			// which sizes a pixel of the input do not follow.
+			if later > predicted || predicted > 2*later+32<<20 {
 				t.Errorf("predicted %d bytes, took %d", predicted, later)
 			}
 		})
