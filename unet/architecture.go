@@ -45,26 +45,35 @@ type Architecture struct {
 
 // Validate reports what is wrong with a.
 func (a Architecture) Validate() error {
-	var errs []error
-	for name, v := range map[string]int{"depth": a.Depth, "base": a.Base, "classes": a.Classes} {
-		if v < 1 {
-			errs = append(errs, fmt.Errorf("a U-Net with %s %d: give 1 or more", name, v))
-		}
+	names := len(a.ClassNames)
+	switch {
+	case a.Depth < 1 || a.Depth > 8:
+		return fmt.Errorf("a U-Net of depth %d: give 1 to 8", a.Depth)
+	case a.Base < 1:
+		return fmt.Errorf("a U-Net of base width %d: give 1 or more", a.Base)
+	case a.Classes < 1 || a.Classes > 255:
+		return fmt.Errorf("a U-Net of %d classes: give 1 to 255", a.Classes)
+	case names > 0 && names != max(a.Classes, 2):
+		return fmt.Errorf("a U-Net of %d classes with %d class names: give %d", a.Classes, names, max(a.Classes, 2))
+	case strings.Contains(strings.Join(a.ClassNames, ""), ","):
+		return errors.New("a class name has a comma in it: commas stand between class names")
 	}
-	if a.Depth > 8 || a.Classes > 255 {
-		errs = append(errs, errors.New("a U-Net has at most 8 levels and 255 classes"))
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // ONNX returns the network as an ONNX model in microtome's form; see the package comment. The same
 // Architecture always gives the same bytes.
-func (a Architecture) ONNX() ([]byte, error) {
+func (a Architecture) ONNX() ([]byte, error) { return a.onnx(a.Geometry()) }
+
+// onnx writes the network with a geometry, which tests widen.
+func (a Architecture) onnx(g Geometry) ([]byte, error) {
 	if err := a.Validate(); err != nil {
 		return nil, err
 	}
-	b := &builder{Architecture: a, random: rand.New(rand.NewPCG(a.Seed, 2015))}
-	g := a.Geometry()
+	b := &builder{Architecture: a, opset: opset}
+	if b.weights == nil {
+		b.weights = a.random()
+	}
 
 	x := b.normalise()
 	channels, width := 3, a.Base
@@ -109,19 +118,27 @@ func metadataOf(a Architecture, g Geometry) [][2]string {
 type builder struct {
 	Architecture
 	graph
-	random *rand.Rand
+	opset  int64
+	prefix string // before all names
 }
 
 // node adds a node and returns the name of its output.
 func (b *builder) node(op string, inputs []string, attributes ...message) string {
-	name := fmt.Sprintf("%s_%d", strings.ToLower(op), len(b.nodes))
+	name := fmt.Sprintf("%s%s_%d", b.prefix, strings.ToLower(op), len(b.nodes))
 	b.nodes = append(b.nodes, node(op, name, inputs, attributes...))
 	return name
 }
 
-// constant adds an initializer and returns its name.
-func (b *builder) constant(m message, name string) string {
-	b.initializers = append(b.initializers, m)
+// floats adds a constant and returns its name.
+func (b *builder) floats(name string, dims []int, v ...float32) string {
+	name = b.prefix + name
+	b.initializers = append(b.initializers, floats(name, dims, v...))
+	return name
+}
+
+func (b *builder) int64s(name string, v ...int64) string {
+	name = b.prefix + name
+	b.initializers = append(b.initializers, int64s(name, v...))
 	return name
 }
 
@@ -134,8 +151,8 @@ func (b *builder) normalise() string {
 	}
 	x := b.node("Transpose", []string{inputName}, attribute("perm", []int{0, 3, 1, 2}))
 	x = b.node("Cast", []string{x}, attribute("to", typeFloat))
-	x = b.node("Sub", []string{x, b.constant(floats("mean", nil, b.Mean), "mean")})
-	return b.node("Mul", []string{x, b.constant(floats("scale", nil, scale), "scale")})
+	x = b.node("Sub", []string{x, b.floats("mean", nil, b.Mean)})
+	return b.node("Mul", []string{x, b.floats("scale", nil, scale)})
 }
 
 // convolutions adds the two 3×3 convolutions of a level, each with its ReLU.
@@ -149,41 +166,49 @@ func (b *builder) conv(name, x string, in, out, kernel int) string {
 	if b.Same {
 		pad = kernel / 2
 	}
-	w, bias := b.parameters(name, []int{out, in, kernel, kernel}, out, in*kernel*kernel)
+	w, bias := b.parameters(name, []int{out, in, kernel, kernel}, out)
 	return b.node("Conv", []string{x, w, bias}, attribute("kernel_shape", []int{kernel, kernel}), attribute("pads", []int{pad, pad, pad, pad}))
 }
 
 // up adds what doubles the size of x and halves its channels.
 func (b *builder) up(name, x string, channels int) string {
 	if b.Up == Transposed {
-		w, bias := b.parameters(name, []int{channels, channels / 2, 2, 2}, channels/2, channels)
+		w, bias := b.parameters(name, []int{channels, channels / 2, 2, 2}, channels/2)
 		return b.node("ConvTranspose", []string{x, w, bias}, attribute("kernel_shape", []int{2, 2}), attribute("strides", []int{2, 2}))
 	}
 	mode := []message{attribute("mode", "nearest"), attribute("coordinate_transformation_mode", "asymmetric"), attribute("nearest_mode", "floor")}
 	if b.Up == Linear {
 		mode = []message{attribute("mode", "linear"), attribute("coordinate_transformation_mode", "half_pixel")}
 	}
-	scales := b.constant(floats(name+".scales", []int{4}, 1, 1, 2, 2), name+".scales")
+	scales := b.floats(name+".scales", []int{4}, 1, 1, 2, 2)
 	x = b.node("Resize", []string{x, "", scales}, mode...)
 	return b.conv(name, x, channels, channels/2, 1)
 }
 
 // parameters adds the weights and biases of a convolution.
-func (b *builder) parameters(name string, dims []int, out, fanIn int) (weights, biases string) {
-	var w, bias []float32
-	if b.weights != nil {
-		w, bias = b.weights(name, dims)
-	} else {
+func (b *builder) parameters(name string, dims []int, out int) (weights, biases string) {
+	w, bias := b.weights(name, dims)
+	return b.floats(name+".weight", dims, w...), b.floats(name+".bias", []int{out}, bias...)
+}
+
+// random returns a source of random weights, as the seed gives them, in the order they are asked for.
+func (a Architecture) random() func(name string, dims []int) (weights, biases []float32) {
+	r := rand.New(rand.NewPCG(a.Seed, 2015))
+	return func(name string, dims []int) (weights, biases []float32) {
+		out, fanIn := dims[0], dims[1]*dims[2]*dims[3]
+		if a.Up == Transposed && strings.HasPrefix(name, "up") {
+			out, fanIn = dims[1], dims[0]
+		}
 		deviation := math.Sqrt(2 / float64(fanIn)) // He et al. 2015, as the paper asks
-		w, bias = make([]float32, dims[0]*dims[1]*dims[2]*dims[3]), make([]float32, out)
-		for i := range w {
-			w[i] = float32(b.random.NormFloat64() * deviation)
+		weights, biases = make([]float32, dims[0]*dims[1]*dims[2]*dims[3]), make([]float32, out)
+		for i := range weights {
+			weights[i] = float32(r.NormFloat64() * deviation)
 		}
-		for i := range bias {
-			bias[i] = float32(b.random.NormFloat64() * 0.05)
+		for i := range biases {
+			biases[i] = float32(r.NormFloat64() * 0.05)
 		}
+		return weights, biases
 	}
-	return b.constant(floats(name+".weight", dims, w...), name+".weight"), b.constant(floats(name+".bias", []int{out}, bias...), name+".bias")
 }
 
 // crop cuts the features of a level of the contracting path to the size of the upsampled ones.
@@ -208,26 +233,34 @@ func (b *builder) slice(x, name string, first, last int64) string {
 	}
 	return b.node("Slice", []string{
 		x,
-		b.constant(int64s(name+".starts", first, first), name+".starts"),
-		b.constant(int64s(name+".ends", end, end), name+".ends"),
-		b.constant(int64s(name+".axes", 2, 3), name+".axes"),
+		b.int64s(name+".starts", first, first),
+		b.int64s(name+".ends", end, end),
+		b.int64s(name+".axes", 2, 3),
 	})
+}
+
+// squeeze drops the axis of the channels, which is 1 long.
+func (b *builder) squeeze(x string) string {
+	if b.opset < 13 { // ONNX operators, Squeeze: an attribute until then
+		return b.node("Squeeze", []string{x}, attribute("axes", []int{1}))
+	}
+	return b.node("Squeeze", []string{x, b.int64s("class_axis", 1)})
 }
 
 // finish cuts the network's output to the core, names it logits, and adds the labels. The output's
 // pixel 0 is pixel origin of the input, and it ends as far from the input's end.
 func (b *builder) finish(x string, g Geometry, origin, classes int) {
 	x = b.slice(x, "core", int64(g.Before-origin), int64(g.After-origin))
-	b.nodes = append(b.nodes, node("Identity", logitsName, []string{x}))
-	b.outputs = append(b.outputs, value(labelsName, typeUint8, "n", "core_h", "core_w"), value(logitsName, typeFloat, "n", classes, "core_h", "core_w"))
+	labels, logits := b.prefix+labelsName, b.prefix+logitsName
+	b.nodes = append(b.nodes, node("Identity", logits, []string{x}))
+	b.outputs = append(b.outputs, value(labels, typeUint8, "n", "core_h", "core_w"), value(logits, typeFloat, "n", classes, "core_h", "core_w"))
 	var chosen string
 	if classes > 1 {
-		chosen = b.node("ArgMax", []string{logitsName}, attribute("axis", 1), attribute("keepdims", 0))
+		chosen = b.node("ArgMax", []string{logits}, attribute("axis", 1), attribute("keepdims", 0))
 	} else {
-		above := b.node("Greater", []string{logitsName, b.constant(floats("zero", nil, 0), "zero")})
-		chosen = b.node("Squeeze", []string{above, b.constant(int64s("class_axis", 1), "class_axis")})
+		chosen = b.squeeze(b.node("Greater", []string{logits, b.floats("zero", nil, 0)}))
 	}
-	b.nodes = append(b.nodes, node("Cast", labelsName, []string{chosen}, attribute("to", typeUint8)))
+	b.nodes = append(b.nodes, node("Cast", labels, []string{chosen}, attribute("to", typeUint8)))
 }
 
 // Names in microtome's form of a model.

@@ -32,26 +32,33 @@ func parseDevice(name string) (device, error) {
 }
 
 // session makes a session of a model that gives one of its outputs. Options of a provider that failed
-// are not used again.
-func (d device) session(data []byte, output string) (*ort.DynamicAdvancedSession, error) {
+// are not used again. blocked lets ONNX Runtime lay out channels in blocks; see [onnxFile.footprint].
+func (d device) session(f *onnxFile, output string, blocked bool) (*ort.DynamicAdvancedSession, error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, fmt.Errorf("onnxruntime: %s", firstLine(err))
 	}
 	defer options.Destroy()
+	var level ort.GraphOptimizationLevel = ort.GraphOptimizationLevelEnableExtended
+	if blocked {
+		level = ort.GraphOptimizationLevelEnableAll
+	}
 	for _, set := range []func() error{
 		func() error { return options.SetIntraOpNumThreads(1) },
 		func() error { return options.SetInterOpNumThreads(1) },
 		func() error { return options.SetMemPattern(false) },
 		func() error { return options.AddSessionConfigEntry("session.use_env_allocators", "1") },
 		func() error { return options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0") },
-		func() error { return d.append(options) },
+		func() error { return options.SetGraphOptimizationLevel(level) },
 	} {
 		if err := set(); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("onnxruntime: %s", firstLine(err))
 		}
 	}
-	s, err := ort.NewDynamicAdvancedSessionWithONNXData(data, []string{inputName}, []string{output}, options)
+	if err := d.append(options); err != nil {
+		return nil, err
+	}
+	s, err := ort.NewDynamicAdvancedSessionWithONNXData(f.only(output), []string{f.inputs[0].name}, []string{output}, options)
 	if err != nil {
 		return nil, fmt.Errorf("onnxruntime cannot use the model: %s", firstLine(err))
 	}

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestBytesBoundsWhatARunTakes compares Bytes with how much the process grows in a run. Each
-// measurement is made in a process of its own, since memory is kept for the next run.
+// TestBytesBoundsWhatARunTakes compares Bytes with how much the process grows in concurrent runs. Each
+// measurement is made in a process of its own, since ONNX Runtime keeps memory for the next run.
 func TestBytesBoundsWhatARunTakes(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc")
@@ -21,76 +21,95 @@ func TestBytesBoundsWhatARunTakes(t *testing.T) {
 	}
 	if model := os.Getenv("MICROTOME_TEST_FOOTPRINT"); model != "" {
 		core, _ := strconv.Atoi(os.Getenv("MICROTOME_TEST_CORE"))
-		measureFootprint(t, model, core)
+		runs, _ := strconv.Atoi(os.Getenv("MICROTOME_TEST_RUNS"))
+		measureFootprint(t, model, core, runs)
 		return
 	}
 	needRuntime(t)
-	dir := t.TempDir()
-	models := []string{"haematoxylin", "passthrough"}
-	for name, a := range map[string]Architecture{
-		"same16":   {Depth: 4, Base: 16, Classes: 2, Same: true},
-		"valid16":  {Depth: 4, Base: 16, Classes: 2},
-		"linear16": {Depth: 3, Base: 16, Classes: 3, Same: true, Up: Linear},
-		"same5":    {Depth: 3, Base: 5, Classes: 2, Same: true, Up: Nearest},
+	base16 := Architecture{Depth: 4, Base: 16, Classes: 2}
+	padded, linear, nearest := base16, base16, base16
+	padded.Same, linear.Same, nearest.Same = true, true, true
+	linear.Up, nearest.Up = Linear, Nearest
+	odd := Architecture{Depth: 3, Base: 5, Classes: 3, Same: true}
+	for _, c := range []struct {
+		name       string
+		arch       *Architecture // nil: built in
+		core, runs int
+	}{
+		{"haematoxylin", nil, 256, 1},
+		{"haematoxylin", nil, 1024, 2},
+		{"haematoxylin", nil, 2048, 2},
+		{"passthrough", nil, 256, 1},
+		{"passthrough", nil, 2048, 2},
+		{"valid", &base16, 256, 2},
+		{"valid", &base16, 512, 1},
+		{"same", &padded, 256, 1},
+		{"same", &padded, 512, 2},
+		{"same linear", &linear, 512, 1},
+		{"same nearest", &nearest, 512, 1},
+		{"odd width", &odd, 512, 1},
 	} {
-		data, err := a.ONNX()
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := dir + "/" + name + ".onnx"
-		if err := os.WriteFile(path, data, 0o666); err != nil {
-			t.Fatal(err)
-		}
-		models = append(models, path)
-	}
-	for _, model := range models {
-		for _, core := range []int{256, 1024} {
+		t.Run(fmt.Sprintf("%s/%d/%d", c.name, c.core, c.runs), func(t *testing.T) {
+			model := c.name
+			if c.arch != nil {
+				model = writeModel(t, *c.arch)
+			}
 			cmd := exec.Command(os.Args[0], "-test.run=^TestBytesBoundsWhatARunTakes$", "-test.v")
-			cmd.Env = append(os.Environ(), "MICROTOME_TEST_FOOTPRINT="+model, "MICROTOME_TEST_CORE="+strconv.Itoa(core))
+			cmd.Env = append(os.Environ(), "MICROTOME_TEST_FOOTPRINT="+model,
+				"MICROTOME_TEST_CORE="+strconv.Itoa(c.core), "MICROTOME_TEST_RUNS="+strconv.Itoa(c.runs))
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			_, line, _ := bytes.Cut(out, []byte("footprint "))
-			var predicted, actual int64
-			if _, err := fmt.Sscan(string(line), &predicted, &actual); err != nil {
+			var predicted, first, later int64
+			if _, err := fmt.Sscan(string(line), &predicted, &first, &later); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			t.Logf("%s, core %d: predicted %d MiB, took %d MiB", model, core, predicted>>20, actual>>20)
-			if actual > predicted || predicted > 2*actual+16<<20 {
-				t.Errorf("%s, core %d: predicted %d bytes, took %d", model, core, predicted, actual)
+			t.Logf("predicted %d KiB, took %d KiB, later %d KiB", predicted>>10, first>>10, later>>10)
+			// What is allowed on top of twice is for unpadded networks at small cores: their maps shrink,
+			// which sizes a pixel of the input do not follow.
+			if later > predicted || predicted > 2*later+32<<20 {
+				t.Errorf("predicted %d bytes, took %d", predicted, later)
 			}
-		}
+		})
 	}
 }
 
-// measureFootprint prints what Bytes says and how much the process grew in two concurrent runs, halved.
-func measureFootprint(t *testing.T, model string, core int) {
+// measureFootprint prints what Bytes says and how much the process grew in concurrent runs, divided by
+// their number: after they ran once, and after they ran again.
+func measureFootprint(t *testing.T, model string, core, runs int) {
 	m, err := Open(model, Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	edge := m.Spec().Geometry.Input(core)
-	in, out := [2][]byte{make([]byte, 3*edge*edge), make([]byte, 3*edge*edge)}, [2][]byte{make([]byte, core*core), make([]byte, core*core)}
-	for i := range 2 {
-		for k := range in[i] {
-			in[i][k] = byte(k)
-		}
-		for k := range out[i] {
-			out[i][k] = byte(k)
-		}
+	var in, out [][]byte
+	for range runs {
+		// Filled, so that their pages are there before the measurement.
+		in, out = append(in, bytes.Repeat([]byte{7}, 3*edge*edge)), append(out, bytes.Repeat([]byte{7}, core*core))
 	}
+	// The arena's index belongs to the process: let it be there before the measurement.
+	h, err := Open("haematoxylin", Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
 	before := procStatus(t, "VmRSS:")
-	done := make(chan error)
-	for i := range 2 {
-		go func() { done <- m.Predict(t.Context(), 1, in[i], out[i]) }()
-	}
-	for range 2 {
-		if err := <-done; err != nil {
-			t.Fatal(err)
+	grown := [3]int64{}
+	for k := range grown {
+		done := make(chan error)
+		for i := range runs {
+			go func() { done <- m.Predict(t.Context(), 1, in[i], out[i]) }()
 		}
+		for range runs {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+		grown[k] = (procStatus(t, "VmHWM:") - before) / int64(runs)
 	}
-	fmt.Printf("footprint %d %d\n", m.Bytes(core), (procStatus(t, "VmHWM:")-before)/2)
+	fmt.Printf("footprint %d %d %d\n", m.Bytes(core), grown[0], grown[2])
 }
 
 func procStatus(t *testing.T, field string) int64 {

@@ -1,6 +1,10 @@
 package unet
 
-import "testing"
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
 
 // The golden table: edges worked out by hand, and checked by probing in TestGeometryByProbing.
 func TestGeometryTable(t *testing.T) {
@@ -35,5 +39,56 @@ func TestPaperSizes(t *testing.T) {
 	}
 	if err := g.Check(388); err == nil {
 		t.Error("a core of 388 was accepted: it leaves the pooling lattice")
+	}
+}
+
+// TestGeometryByProbing holds that Before and After are what the networks need: with more around it a
+// core stays the same, bit for bit, whatever is there; and what lies in the outermost stride of the
+// margin does matter. So the margin is the field of the pixels at the core's edge, which stand on the
+// lattice, rounded up to the stride.
+func TestGeometryByProbing(t *testing.T) {
+	needRuntime(t)
+	depths := 5
+	if testing.Short() {
+		depths = 3
+	}
+	const seed = 22 // of networks in which no path is dead
+	for _, kind := range kinds {
+		for depth := 1; depth <= depths; depth++ {
+			a := Architecture{Depth: depth, Base: 4, Classes: 2, Same: kind.same, Up: kind.up, Seed: seed}
+			n := openWithBias(t, a, 0)
+			g := n.geometry
+			core := 2 * g.Stride
+			r := rand.New(rand.NewPCG(uint64(depth), 9))
+			p := randomPicture(r, g.Input(core), g.Input(core))
+			want := n.logits(t, p, g.Before, g.Before, core, core)
+
+			// Around the margin lies something else.
+			outer := g.Stride
+			around := randomPicture(r, p.w+2*outer, p.h+2*outer)
+			for y := range p.h {
+				copy(around.pixels[3*((y+outer)*around.w+outer):], p.pixels[3*y*p.w:3*(y+1)*p.w])
+			}
+			wide := widened(t, a, outer)
+			if got := wide.logits(t, around, g.Before+outer, g.Before+outer, core, core); !slices.Equal(got, want) {
+				t.Errorf("%s, depth %d: pixels beyond the margin matter", kind.name, depth)
+			}
+
+			for _, side := range []struct {
+				name   string
+				lo, hi int
+			}{{"before", 0, g.Stride}, {"after", p.w - g.Stride, p.w}} {
+				other := picture{p.w, p.h, slices.Clone(p.pixels)}
+				for y := range p.h {
+					for x := side.lo; x < side.hi; x++ {
+						i := 3 * (y*p.w + x)
+						copy(other.pixels[i:i+3], []byte{byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32())})
+					}
+				}
+				if got := n.logits(t, other, g.Before, g.Before, core, core); slices.Equal(got, want) {
+					t.Errorf("%s, depth %d: nothing depends on the last %d pixels of the margin %s", kind.name, depth, g.Stride, side.name)
+				}
+			}
+		}
 	}
 }

@@ -9,7 +9,9 @@ package unet
 //	T = sum of P over 3 × 3 blocks
 //	logit = 8·S + T - 16000                           stained itself, or a little less among stained
 //
-// Blocks lie on the lattice of the core. A flat area is labelled where h is above 104.
+// Blocks begin 2 pixels before those of the core's lattice, at -2, 2, 6 …: the two unpadded convolutions
+// before each pooling take a pixel each.
+// A flat area is labelled where h is above 104.
 const haematoxylinThreshold = 16000
 
 // haematoxylin returns an unpadded U-Net of depth 2 whose weights compute the formula: convolutions

@@ -1,6 +1,7 @@
 package unet
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -13,8 +14,10 @@ import (
 // An onnxFile is what microtome reads of an ONNX model.
 type onnxFile struct {
 	meta    map[string]string
+	ir      uint64   // version of the format
+	opset   uint64   // version of the standard operators
 	graph   []byte   // of the GraphProto
-	rest    []byte   // of the ModelProto, all but the graph
+	rest    []byte   // of the ModelProto, all but the graph and ir
 	nodes   []opNode // in the order they run
 	weights map[string]weight
 	inputs  []valueInfo // without initializers
@@ -27,11 +30,12 @@ type opNode struct {
 	ints            map[string][]int64 // attributes that are whole numbers
 }
 
-// A weight is the shape of an initializer, and its values when they are few.
+// A weight is an initializer.
 type weight struct {
-	dims []int64
-	kind uint64
-	raw  []byte
+	dims      []int64
+	kind      uint64
+	raw       []byte
+	elsewhere bool // in another file
 }
 
 type valueInfo struct {
@@ -40,16 +44,24 @@ type valueInfo struct {
 	dims []int64 // -1: free
 }
 
-var errNotONNX = errors.New("not an ONNX model, or a damaged one")
+var errNotONNX = errors.New("not an ONNX model, or a damaged one: export it again as a single .onnx file")
 
 // parseONNX reads a model. Slices of the result share memory with data.
 func parseONNX(data []byte) (*onnxFile, error) {
 	f := &onnxFile{meta: map[string]string{}, weights: map[string]weight{}}
-	err := eachField(data, func(n protowire.Number, _ uint64, b, whole []byte) error {
+	err := eachField(data, func(n protowire.Number, v uint64, b, whole []byte) error {
 		switch n {
+		case 1:
+			f.ir = v
+			return nil
 		case 7:
+			if f.graph != nil {
+				return errNotONNX
+			}
 			f.graph = b
 			return nil
+		case 8:
+			f.readOpset(b)
 		case 14:
 			key, value := texts(b)
 			f.meta[key] = value
@@ -57,7 +69,7 @@ func parseONNX(data []byte) (*onnxFile, error) {
 		f.rest = append(f.rest, whole...)
 		return nil
 	})
-	if err == nil && f.graph != nil {
+	if err == nil {
 		err = eachField(f.graph, f.graphField)
 	}
 	if err != nil || len(f.nodes) == 0 || len(f.outputs) == 0 {
@@ -73,10 +85,28 @@ func parseONNX(data []byte) (*onnxFile, error) {
 	return f, nil
 }
 
+// readOpset reads an OperatorSetIdProto.
+func (f *onnxFile) readOpset(b []byte) {
+	var domain string
+	var version uint64
+	_ = eachField(b, func(n protowire.Number, v uint64, b, _ []byte) error { // checked when it was split off
+		switch n {
+		case 1:
+			domain = string(b)
+		case 2:
+			version = v
+		}
+		return nil
+	})
+	if domain == "" || domain == "ai.onnx" {
+		f.opset = version
+	}
+}
+
 func (f *onnxFile) graphField(n protowire.Number, _ uint64, b, _ []byte) error {
 	switch n {
 	case 1:
-		node := opNode{ints: map[string][]int64{}}
+		var node opNode
 		err := eachField(b, func(n protowire.Number, _ uint64, b, _ []byte) error {
 			switch n {
 			case 1:
@@ -90,6 +120,9 @@ func (f *onnxFile) graphField(n protowire.Number, _ uint64, b, _ []byte) error {
 			}
 			return nil
 		})
+		if node.op == "" {
+			return errNotONNX
+		}
 		f.nodes = append(f.nodes, node)
 		return err
 	case 5:
@@ -105,6 +138,8 @@ func (f *onnxFile) graphField(n protowire.Number, _ uint64, b, _ []byte) error {
 				name = string(b)
 			case 9:
 				w.raw = b
+			case 13:
+				w.elsewhere = true
 			}
 			return nil
 		})
@@ -137,6 +172,9 @@ func (n *opNode) attribute(b []byte) error {
 		return nil
 	})
 	if ints != nil {
+		if n.ints == nil {
+			n.ints = map[string][]int64{}
+		}
 		n.ints[name] = ints
 	}
 	return err
@@ -241,23 +279,28 @@ func eachField(m []byte, visit func(n protowire.Number, v uint64, b, whole []byt
 // spec reads the model's metadata.
 func (f *onnxFile) spec() (Spec, error) {
 	s := Spec{Name: f.meta[keyName], Channels: 3}
-	var missing []string
-	for key, to := range map[string]*int{keyStride: &s.Stride, keyBefore: &s.Before, keyAfter: &s.After} {
-		v, err := strconv.Atoi(f.meta[key])
-		if err != nil || v < 0 || v > 1<<20 {
-			missing = append(missing, key)
+	for _, w := range f.weights {
+		if w.elsewhere {
+			return s, errors.New("the model keeps its weights in another file: export it as a single file")
 		}
-		*to = v
+	}
+	for _, m := range []struct {
+		key   string
+		least int
+		to    *int
+	}{{keyStride, 1, &s.Stride}, {keyBefore, 0, &s.Before}, {keyAfter, 0, &s.After}} {
+		v, err := strconv.Atoi(f.meta[m.key])
+		if err != nil || v < m.least || v > 1<<16 {
+			return s, f.lacks(m.key)
+		}
+		*m.to = v
 	}
 	if f.meta[keyClasses] == "" {
-		missing = append(missing, keyClasses)
-	}
-	if missing != nil || s.Stride < 1 {
-		return s, errors.New("the model does not state its geometry: add the metadata microtome.stride, microtome.before, microtome.after and microtome.classes, see README, Bring your own")
+		return s, f.lacks(keyClasses)
 	}
 	s.Classes = strings.Split(f.meta[keyClasses], ",")
-	if len(s.Classes) < 2 || len(s.Classes) > 256 {
-		return s, fmt.Errorf("metadata %s names %d classes: name background and what it is told from", keyClasses, len(s.Classes))
+	if len(s.Classes) < 2 || len(s.Classes) > 255 {
+		return s, fmt.Errorf("metadata %s names %d classes: name background and what it is told from, at most 255", keyClasses, len(s.Classes))
 	}
 	if text := f.meta[keyMPP]; text != "" {
 		mpp, err := strconv.ParseFloat(text, 64)
@@ -269,10 +312,48 @@ func (f *onnxFile) spec() (Spec, error) {
 	return s, nil
 }
 
+// lacks is the error for metadata that is not there or not a number in its range.
+func (f *onnxFile) lacks(key string) error {
+	state := fmt.Sprintf("has %s %q", key, f.meta[key])
+	if f.meta[key] == "" {
+		state = "does not state " + key
+	}
+	return fmt.Errorf("the model %s: add the metadata %s, %s, %s and %s, see README, Bring your own", state, keyStride, keyBefore, keyAfter, keyClasses)
+}
+
 // standard reports whether the model has microtome's form already.
 func (f *onnxFile) standard() bool {
-	return len(f.inputs) == 1 && f.inputs[0].name == inputName && f.inputs[0].kind == typeUint8 &&
-		len(f.outputs) == 2 && f.outputs[0].name == labelsName && f.outputs[1].name == logitsName
+	if len(f.inputs) != 1 || len(f.outputs) != 2 {
+		return false
+	}
+	in, labels, logits := f.inputs[0], f.outputs[0], f.outputs[1]
+	return in.name == inputName && in.kind == typeUint8 && len(in.dims) == 4 && in.dims[3] == 3 &&
+		labels.name == labelsName && labels.kind == typeUint8 &&
+		logits.name == logitsName && logits.kind == typeFloat && len(logits.dims) == 4
+}
+
+// checkClasses compares a model in microtome's form with the classes that its metadata names.
+func (f *onnxFile) checkClasses(s Spec) error {
+	c := f.outputs[1].dims[1]
+	if c < 0 {
+		return errors.New("the model leaves the number of its output's channels open: export it with a fixed one")
+	}
+	if c == int64(len(s.Classes)) && c > 1 || c == 1 && len(s.Classes) == 2 {
+		return nil
+	}
+	return fmt.Errorf("the model gives %d channels, but %s names %d classes: name one for each, or two for a single channel", c, keyClasses, len(s.Classes))
+}
+
+// only returns the model with one of its outputs, so that nothing is computed but what it takes.
+func (f *onnxFile) only(output string) []byte {
+	var graph message
+	_ = eachField(f.graph, func(n protowire.Number, _ uint64, b, whole []byte) error { // parsed before
+		if v, _ := parseValue(b); n != 12 || v.name == output {
+			graph = append(graph, whole...)
+		}
+		return nil
+	})
+	return append(message{}.number(1, int64(f.ir)).bytes(7, graph), f.rest...)
 }
 
 // wrap brings a model that takes planes of floats into microtome's form: what normalises the pixels is
@@ -283,30 +364,36 @@ func (f *onnxFile) wrap(s *Spec) ([]byte, error) {
 	}
 	in, out := f.inputs[0], f.outputs[0]
 	if len(in.dims) != 4 || len(out.dims) != 4 || in.kind != typeFloat || out.kind != typeFloat {
-		return nil, errors.New("the model must take and give float32 tensors of 4 dimensions, N × C × H × W")
+		return nil, errors.New("the model must take and give float32 tensors of 4 dimensions, N × C × H × W: export it so")
 	}
 	if c := in.dims[1]; c != 3 {
-		return nil, fmt.Errorf("the model takes %d channels, a slide has 3 (red, green, blue): export it for RGB", c)
+		channels := strconv.FormatInt(c, 10)
+		if c < 0 {
+			channels = "any number of"
+		}
+		return nil, fmt.Errorf("the model takes %s channels, a slide has 3 (red, green, blue): export it for 3", channels)
 	}
 	if in.dims[2] != in.dims[3] {
-		return nil, fmt.Errorf("the model takes tiles of %d × %d pixels: only squares are supported", in.dims[3], in.dims[2])
+		return nil, errors.New("the model takes tiles that are not square: export it with free height and width")
 	}
-	if in.dims[2] > 0 {
+	if f.opset < 11 {
+		return nil, fmt.Errorf("the model uses version %d of the ONNX operators: export it with opset 11 or later", f.opset)
+	}
+	if in.dims[2] >= 0 {
+		if in.dims[2] > 1<<20 {
+			return nil, errNotONNX
+		}
 		s.Input = int(in.dims[2])
 		if err := s.Check(s.Input - s.Before - s.After); err != nil {
 			return nil, fmt.Errorf("the model takes only inputs of %d pixels, which its geometry does not allow: export it with free height and width", s.Input)
 		}
 	}
-	classes := int(out.dims[1])
-	if classes > 1 && classes != len(s.Classes) || classes < 1 || classes == 1 && len(s.Classes) != 2 {
-		return nil, fmt.Errorf("the model gives %d channels, but %s names %d classes", classes, keyClasses, len(s.Classes))
-	}
-	origin, err := f.metaFloats(keyOrigin, 1, 0)
-	if err != nil {
-		return nil, err
-	}
-	if o := int(origin[0]); o < 0 || o > s.Before || o > s.After {
-		return nil, fmt.Errorf("metadata %s is %d: it is where the output begins in the input, at most %s and %s", keyOrigin, o, keyBefore, keyAfter)
+	origin := 0
+	if text, ok := f.meta[keyOrigin]; ok {
+		var err error
+		if origin, err = strconv.Atoi(text); err != nil || origin < 0 || origin > min(s.Before, s.After) {
+			return nil, fmt.Errorf("metadata %s is %q: it is where the output begins in the input, at most %s and %s", keyOrigin, text, keyBefore, keyAfter)
+		}
 	}
 	mean, err := f.metaFloats(keyMean, 3, 0)
 	if err != nil {
@@ -316,38 +403,53 @@ func (f *onnxFile) wrap(s *Spec) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	const ours = "microtome/" // before the names of what is added
-	b := &builder{}
-	b.inputs = append(b.inputs, value(inputName, typeUint8, "n", "h", "w", 3))
-	b.nodes = append(b.nodes,
-		node("Transpose", ours+"planes", []string{inputName}, attribute("perm", []int{0, 3, 1, 2})),
-		node("Cast", ours+"floats", []string{ours + "planes"}, attribute("to", typeFloat)),
-		node("Sub", ours+"centred", []string{ours + "floats", b.constant(floats(ours+"mean", []int{1, 3, 1, 1}, mean...), ours+"mean")}),
-		node("Mul", in.name, []string{ours + "centred", b.constant(floats(ours+"scale", []int{1, 3, 1, 1}, scale...), ours+"scale")}),
-	)
-	err = eachField(f.graph, func(n protowire.Number, _ uint64, body, _ []byte) error {
-		switch n {
-		case 1:
-			b.nodes = append(b.nodes, body)
-		case 5:
-			b.initializers = append(b.initializers, body)
+	if out.dims[1] < 0 {
+		out.dims[1] = int64(len(s.Classes)) // not stated: ONNX Runtime compares when it runs
+		if len(s.Classes) == 2 {
+			return nil, errors.New("the model does not say whether it gives 1 or 2 channels: export it with a fixed number")
+		}
+	}
+	b := &builder{opset: int64(f.opset), prefix: f.freePrefix()}
+	image := b.prefix + inputName
+	b.inputs = append(b.inputs, value(image, typeUint8, "n", "h", "w", 3))
+	x := b.node("Transpose", []string{image}, attribute("perm", []int{0, 3, 1, 2}))
+	x = b.node("Cast", []string{x}, attribute("to", typeFloat))
+	x = b.node("Sub", []string{x, b.floats("mean", []int{1, 3, 1, 1}, mean...)})
+	b.nodes = append(b.nodes, node("Mul", in.name, []string{x, b.floats("scale", []int{1, 3, 1, 1}, scale...)}))
+	before := len(b.nodes)
+	b.finish(out.name, s.Geometry, origin, int(out.dims[1]))
+
+	// The graph's own parts stay as they are, between ours: nodes stand in the order they run.
+	var graph message
+	for _, n := range b.nodes[:before] {
+		graph = graph.bytes(1, n)
+	}
+	err = eachField(f.graph, func(n protowire.Number, _ uint64, _, whole []byte) error {
+		if n != 11 && n != 12 { // inputs and outputs
+			graph = append(graph, whole...)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	b.finish(out.name, s.Geometry, int(origin[0]), classes)
-	var graph message
-	for _, n := range b.nodes {
+	for _, n := range b.nodes[before:] {
 		graph = graph.bytes(1, n)
 	}
-	graph = graph.text(2, "microtome")
 	for _, i := range b.initializers {
 		graph = graph.bytes(5, i)
 	}
 	graph = graph.bytes(11, b.inputs[0]).bytes(12, b.outputs[0]).bytes(12, b.outputs[1])
-	return message(append([]byte(nil), f.rest...)).bytes(7, graph), nil
+	return append(message{}.number(1, int64(f.ir)).bytes(7, graph), f.rest...), nil
+}
+
+// freePrefix returns a beginning of names that no name in the graph, or in a graph within, has.
+func (f *onnxFile) freePrefix() string {
+	prefix := "microtome/"
+	for i := 1; bytes.Contains(f.graph, []byte(prefix)); i++ {
+		prefix = fmt.Sprintf("microtome%d/", i)
+	}
+	return prefix
 }
 
 // metaFloats reads n numbers, or one for all, from the metadata.
@@ -362,7 +464,7 @@ func (f *onnxFile) metaFloats(key string, n int, fallback float32) ([]float32, e
 		out[i] = fallback
 		if ok {
 			v, err := strconv.ParseFloat(strings.TrimSpace(parts[min(i, len(parts)-1)]), 32)
-			if err != nil {
+			if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
 				return nil, fmt.Errorf("metadata %s is %q: give numbers with commas between them", key, text)
 			}
 			out[i] = float32(v)

@@ -20,7 +20,7 @@ type Config struct {
 }
 
 // Open opens a built-in model by its name, or an ONNX file by its path.
-func Open(name string, cfg Config) (Model, error) { return open(name, cfg) }
+func Open(name string, cfg Config) (Model, error) { return open(name, cfg, false) }
 
 // OpenLogits is Open for verification: the model also gives the network's output before the choice of
 // a class.
@@ -28,10 +28,10 @@ func OpenLogits(name string, cfg Config) (interface {
 	Model
 	LogitsModel
 }, error) {
-	return open(name, cfg)
+	return open(name, cfg, true)
 }
 
-func open(name string, cfg Config) (*onnxEngine, error) {
+func open(name string, cfg Config, logits bool) (*onnxEngine, error) {
 	d, err := parseDevice(cfg.Device)
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func open(name string, cfg Config) (*onnxEngine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := load(data, d, cfg.Library)
+	e, err := load(data, d, cfg.Library, logits)
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", name, err)
 	}
@@ -50,20 +50,29 @@ func open(name string, cfg Config) (*onnxEngine, error) {
 	return e, nil
 }
 
+// maxFile is the most that a protocol buffer, and so an ONNX file, can hold, bytes.
+const maxFile = 1<<31 - 1
+
 // read returns the bytes of a model.
 func read(name string) ([]byte, error) {
 	if make := builtins[name]; make != nil {
 		return make()
 	}
-	data, err := os.ReadFile(name)
+	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("no model %s: give the path of an ONNX file, or one of %s", name, strings.Join(Builtin(), ", "))
 	}
-	return data, err
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFile || !info.Mode().IsRegular() { // a slide, a folder
+		return nil, fmt.Errorf("model %s: %w", name, errNotONNX)
+	}
+	return os.ReadFile(name)
 }
 
 // load makes an engine of a model's bytes.
-func load(data []byte, d device, library string) (*onnxEngine, error) {
+func load(data []byte, d device, library string, logits bool) (*onnxEngine, error) {
 	f, err := parseONNX(data)
 	if err != nil {
 		return nil, err
@@ -82,9 +91,12 @@ func load(data []byte, d device, library string) (*onnxEngine, error) {
 			return nil, err
 		}
 	}
+	if err := f.checkClasses(spec); err != nil {
+		return nil, err
+	}
 	if err := startRuntime(library); err != nil {
 		return nil, err
 	}
 	spec.Engine = "onnxruntime " + ort.GetVersion() + ", " + d.name
-	return newONNXEngine(spec, data, f.bytesPerPixel(), d)
+	return newONNXEngine(spec, f, d, logits)
 }

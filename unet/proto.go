@@ -30,6 +30,7 @@ const (
 	typeFloat = 1
 	typeUint8 = 2
 	typeInt64 = 7
+	typeBool  = 9
 )
 
 // attribute encodes an AttributeProto.
@@ -102,6 +103,9 @@ func value(name string, kind int64, dims ...any) message {
 	return message{}.text(1, name).bytes(2, message{}.bytes(1, tensor))
 }
 
+// opset is the version of the ONNX operators that microtome writes.
+const opset = 17
+
 // A graph collects the parts of a GraphProto.
 type graph struct {
 	nodes, initializers, inputs, outputs []message
@@ -123,7 +127,7 @@ func (g *graph) model(metadata [][2]string) []byte {
 	for _, o := range g.outputs {
 		m = m.bytes(12, o)
 	}
-	model := message{}.number(1, 8).text(2, "microtome").bytes(7, m).bytes(8, message{}.text(1, "").number(2, 17))
+	model := message{}.number(1, 8).text(2, "microtome").bytes(7, m).bytes(8, message{}.text(1, "").number(2, opset))
 	for _, kv := range metadata {
 		model = model.bytes(14, message{}.text(1, kv[0]).text(2, kv[1]))
 	}
