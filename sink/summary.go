@@ -116,7 +116,7 @@ func WriteSummary(path string, s *Summary) error {
 func ReadSummary(path string) (*Summary, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, advise(err)
 	}
 	s := new(Summary)
 	if err := json.Unmarshal(data, s); err != nil || s.Slide.Fingerprint == "" {

@@ -25,12 +25,13 @@ const (
 // convolutions and a 2×2 max pooling each, a bottom, and an expanding path that joins each level's
 // features to the upsampled ones.
 type Architecture struct {
-	Depth   int  // levels; the paper has 4
-	Base    int  // channels of the first level, doubled at each; the paper has 64
-	Classes int  // output channels; 1 is a single logit, label 1 where it is above 0
-	Same    bool // convolutions padded with zeros; unpadded, as in the paper, otherwise
-	Up      Upsampling
-	Seed    uint64 // of the random weights, He initialised
+	Depth    int  // levels; the paper has 4
+	Base     int  // channels of the first level, doubled at each; the paper has 64
+	Channels int  // of the input; 0: 3, as slides have
+	Classes  int  // output channels; 1 is a single logit, label 1 where it is above 0
+	Same     bool // convolutions padded with zeros; unpadded, as in the paper, otherwise
+	Up       Upsampling
+	Seed     uint64 // of the random weights, He initialised
 
 	Name       string
 	ClassNames []string
@@ -51,6 +52,8 @@ func (a Architecture) Validate() error {
 		return fmt.Errorf("a U-Net of depth %d: give 1 to 8", a.Depth)
 	case a.Base < 1:
 		return fmt.Errorf("a U-Net of base width %d: give 1 or more", a.Base)
+	case a.Channels < 0:
+		return fmt.Errorf("a U-Net of %d input channels: give 1 or more", a.Channels)
 	case a.Classes < 1 || a.Classes > 255:
 		return fmt.Errorf("a U-Net of %d classes: give 1 to 255", a.Classes)
 	case names > 0 && names != max(a.Classes, 2):
@@ -76,7 +79,7 @@ func (a Architecture) onnx(g Geometry) ([]byte, error) {
 	}
 
 	x := b.normalise()
-	channels, width := 3, a.Base
+	channels, width := b.channels(), a.Base
 	var skips []string
 	for level := range a.Depth {
 		x = b.convolutions(fmt.Sprintf("down%d", level), x, channels, width)
@@ -94,6 +97,13 @@ func (a Architecture) onnx(g Geometry) ([]byte, error) {
 	x = b.conv("head", x, width, a.Classes, 1)
 	b.finish(x, g, a.shrink(), a.Classes)
 	return b.model(metadataOf(a, g)), nil
+}
+
+func (a Architecture) channels() int {
+	if a.Channels == 0 {
+		return 3
+	}
+	return a.Channels
 }
 
 // metadataOf returns what stands in the file for readers of the model.
@@ -144,7 +154,7 @@ func (b *builder) int64s(name string, v ...int64) string {
 
 // normalise adds the input and what turns it from bytes, pixel by pixel, into planes of numbers.
 func (b *builder) normalise() string {
-	b.inputs = append(b.inputs, value(inputName, typeUint8, "n", "h", "w", 3))
+	b.inputs = append(b.inputs, value(inputName, typeUint8, "n", "h", "w", b.channels()))
 	scale := b.Scale
 	if scale == 0 {
 		scale = 1.0 / 255

@@ -169,7 +169,7 @@ func TestTies(t *testing.T) {
 			if err := m.Predict(t.Context(), 1, make([]byte, 3*edge*edge), out); err != nil {
 				t.Fatal(err)
 			}
-			if got := fmt.Sprint(out); got != fmt.Sprint([]byte{c.want[classes], c.want[classes], c.want[classes], c.want[classes]}) {
+			if got := fmt.Sprint(string(out)); got != fmt.Sprint(string([]byte{c.want[classes], c.want[classes], c.want[classes], c.want[classes]})) {
 				t.Errorf("%d classes, logits %v: labels %s, want %d", classes, c.bias, got, c.want[classes])
 			}
 			m.Close()

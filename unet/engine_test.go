@@ -155,8 +155,16 @@ func TestSizesAreCheckedBeforeARun(t *testing.T) {
 	n := openNetwork(t, Architecture{Depth: 2, Base: 2, Same: true, Seed: 3})
 	edge := n.geometry.Input(8)
 	for _, c := range []struct{ n, in, out int }{
-		{1, 3 * edge * edge, 63}, {1, 3*edge*edge - 1, 64}, {1, edge * edge, 64}, {1, 4 * edge * edge, 64}, {2, 3 * edge * edge, 64},
-		{0, 0, 0}, {-1, 3 * edge * edge, 64}, {1, 0, 0}, {1, 3 * (edge - 2) * (edge - 2), 36}, {3, 3 * edge * edge, 64},
+		{1, 3 * edge * edge, 63},
+		{1, 3*edge*edge - 1, 64},
+		{1, edge * edge, 64},
+		{1, 4 * edge * edge, 64},
+		{2, 3 * edge * edge, 64},
+		{0, 0, 0},
+		{-1, 3 * edge * edge, 64},
+		{1, 0, 0},
+		{1, 3 * (edge - 2) * (edge - 2), 36},
+		{3, 3 * edge * edge, 64},
 	} {
 		err := n.Predict(t.Context(), c.n, make([]byte, max(c.in, 0)), make([]byte, c.out))
 		if err == nil || strings.Contains(err.Error(), "onnxruntime") {
@@ -238,7 +246,7 @@ func BenchmarkPredict(b *testing.B) {
 	b.Run("passthrough/1024", func(b *testing.B) { benchPredict(b, "passthrough", 1024, nil) })
 	a := Architecture{Depth: 4, Base: 16, Classes: 2, Same: true}
 	b.Run("same16/512", func(b *testing.B) {
-		benchPredict(b, writeModel(b, a), 512, func(edge int) float64 { return a.paddedFlops(edge) })
+		benchPredict(b, writeModel(b, a), 512, a.paddedFlops)
 	})
 	// What is ours of a prediction: everything but the network.
 	b.Run("overhead/1", func(b *testing.B) { benchPredict(b, "passthrough", 1, nil) })

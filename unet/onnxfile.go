@@ -327,9 +327,28 @@ func (f *onnxFile) standard() bool {
 		return false
 	}
 	in, labels, logits := f.inputs[0], f.outputs[0], f.outputs[1]
-	return in.name == inputName && in.kind == typeUint8 && len(in.dims) == 4 && in.dims[3] == 3 &&
+	return in.name == inputName && in.kind == typeUint8 && len(in.dims) == 4 &&
 		labels.name == labelsName && labels.kind == typeUint8 &&
 		logits.name == logitsName && logits.kind == typeFloat && len(logits.dims) == 4
+}
+
+// checkChannels refuses a model that takes other images than a slide's.
+func (f *onnxFile) checkChannels() error {
+	if len(f.inputs) != 1 || len(f.inputs[0].dims) != 4 {
+		return nil // wrap has more to say
+	}
+	in := f.inputs[0]
+	channels := in.dims[1]
+	if in.kind == typeUint8 {
+		channels = in.dims[3]
+	}
+	switch {
+	case channels == 3:
+		return nil
+	case channels < 0:
+		return errors.New("the model leaves the number of its input's channels open: export it for RGB, with 3")
+	}
+	return fmt.Errorf("the model takes images of %d channels, a slide has 3 (red, green, blue): export it for RGB", channels)
 }
 
 // checkClasses compares a model in microtome's form with the classes that its metadata names.
@@ -365,13 +384,6 @@ func (f *onnxFile) wrap(s *Spec) ([]byte, error) {
 	in, out := f.inputs[0], f.outputs[0]
 	if len(in.dims) != 4 || len(out.dims) != 4 || in.kind != typeFloat || out.kind != typeFloat {
 		return nil, errors.New("the model must take and give float32 tensors of 4 dimensions, N × C × H × W: export it so")
-	}
-	if c := in.dims[1]; c != 3 {
-		channels := strconv.FormatInt(c, 10)
-		if c < 0 {
-			channels = "any number of"
-		}
-		return nil, fmt.Errorf("the model takes %s channels, a slide has 3 (red, green, blue): export it for 3", channels)
 	}
 	if in.dims[2] != in.dims[3] {
 		return nil, errors.New("the model takes tiles that are not square: export it with free height and width")

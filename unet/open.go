@@ -19,6 +19,12 @@ type Config struct {
 	Library string // path of ONNX Runtime's library; "": see README
 }
 
+// Validate reports what is wrong with c.
+func (c Config) Validate() error {
+	_, err := parseDevice(c.Device)
+	return err
+}
+
 // Open opens a built-in model by its name, or an ONNX file by its path.
 func Open(name string, cfg Config) (Model, error) { return open(name, cfg, false) }
 
@@ -27,7 +33,8 @@ func Open(name string, cfg Config) (Model, error) { return open(name, cfg, false
 func OpenLogits(name string, cfg Config) (interface {
 	Model
 	LogitsModel
-}, error) {
+}, error,
+) {
 	return open(name, cfg, true)
 }
 
@@ -55,8 +62,8 @@ const maxFile = 1<<31 - 1
 
 // read returns the bytes of a model.
 func read(name string) ([]byte, error) {
-	if make := builtins[name]; make != nil {
-		return make()
+	if builtin := builtins[name]; builtin != nil {
+		return builtin()
 	}
 	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -75,6 +82,9 @@ func read(name string) ([]byte, error) {
 func load(data []byte, d device, library string, logits bool) (*onnxEngine, error) {
 	f, err := parseONNX(data)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.checkChannels(); err != nil {
 		return nil, err
 	}
 	spec, err := f.spec()

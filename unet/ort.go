@@ -69,8 +69,8 @@ const arenaChunk = 1 << 30
 // neighbours merge there, and pages that were never touched cost nothing: a run of a base 16, depth 4
 // network at core 1024 takes 450 MiB, two at a time 620 MiB each, against 800 MiB when every tensor gets a
 // chunk of its own size (kSameAsRequested) and 651 MiB with an arena that doubles (the default), at the
-// same speed. It does not grow with more runs of one shape. Without an arena, or giving memory back after each run, the same run
-// was 2 to 7 times slower: the kernel clears each page anew.
+// same speed. It does not grow with more runs of one shape. Without an arena the same run was 2 to 7 times
+// slower: the kernel clears each page anew.
 func startRuntime(asked string) error {
 	environment.Lock()
 	defer environment.Unlock()
@@ -102,9 +102,14 @@ func registerArena() error {
 	return ort.CreateAndRegisterAllocator(info, arena)
 }
 
-// firstLine cuts what ONNX Runtime says to one line.
+// firstLine cuts what ONNX Runtime says to one line, without the place in its source and the code.
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
+	if _, said, ok := strings.Cut(line, "[ONNXRuntimeError] : "); ok {
+		if parts := strings.SplitN(said, " : ", 3); len(parts) == 3 {
+			line = parts[2]
+		}
+	}
 	if len(line) > 300 {
 		line = strings.ToValidUTF8(line[:300], "") + "…"
 	}

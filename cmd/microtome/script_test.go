@@ -91,9 +91,9 @@ func makeInputs(t *testing.T, dir string) {
 		damaged[i] = 0xff
 	}
 	write("damaged.svs", damaged)
-	grey, err := unet.Architecture{Depth: 1, Base: 2, Classes: 2}.ONNX()
+	grey, err := unet.Architecture{Depth: 1, Base: 2, Channels: 1, Classes: 2}.ONNX()
 	check(err)
-	write("bare.onnx", grey)
+	write("grey.onnx", grey)
 }
 
 // writePNG writes a small picture that depends on seed.

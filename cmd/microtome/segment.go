@@ -75,7 +75,7 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 	if o.dryRun && o.Out == "" {
 		o.Out = "." // nothing is written
 	}
-	if err := o.Validate(); err != nil {
+	if err := errors.Join(o.Validate(), o.unet.Validate()); err != nil {
 		return usageError{oneLine(err)}
 	}
 	debug.SetGCPercent(pipeline.GCPercent)
