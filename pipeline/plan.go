@@ -184,8 +184,9 @@ func (p planner) choose(cores []int, size image.Point, fits func(core, workers i
 	return cores[0] // Check has the last word
 }
 
-// cacheBytes is the share of the memory that keeps decoded blocks.
-func (p *Pipeline) cacheBytes() int64 { return min(max(p.Config.Memory/16, 8<<20), 64<<20) }
+// cacheBytes is the share of the memory that keeps decoded blocks: little where memory is short. 96 MiB
+// hold a row of a panel's largest cores, so that the blocks it shares with the next row are decoded once.
+func (p *Pipeline) cacheBytes() int64 { return min(max(p.Config.Memory/8-32<<20, 8<<20), 128<<20) }
 
 func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
 

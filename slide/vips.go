@@ -4,7 +4,18 @@ package slide
 #cgo pkg-config: vips
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <vips/vips.h>
+
+// mt_arenas bounds the heaps among which glibc spreads threads. By default there are eight a processor,
+// and each gives memory back to the kernel, and takes it again, for every block that is decoded.
+static void mt_arenas(int n) {
+#ifdef __GLIBC__
+	mallopt(M_ARENA_MAX, n);
+#endif
+}
 
 // The opener beside govips: govips reads whole files into memory, this opens one level lazily.
 // kind is 0 for any loader, 1 for OpenSlide (n is the level), 2 for a TIFF page, 3 for a TIFF SubIFD.
@@ -105,6 +116,7 @@ import "C"
 import (
 	"fmt"
 	"image"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -116,6 +128,7 @@ import (
 // start starts libvips, once. Our goroutines are the parallelism and our cache is the cache, so libvips
 // gets one thread and none of its own.
 var start = sync.OnceFunc(func() {
+	C.mt_arenas(C.int(runtime.GOMAXPROCS(0)))
 	vips.LoggingSettings(func(string, vips.LogLevel, string) {}, vips.LogLevelError) // errors come as values
 	vips.Startup(&vips.Config{ConcurrencyLevel: 1})
 })
