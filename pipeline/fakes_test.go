@@ -21,6 +21,7 @@ func red(x, y int) byte {
 // A fakeReader is a slide of one level whose pixels are a formula. Its nth decode fails.
 type fakeReader struct {
 	size   image.Point
+	bounds image.Rectangle // empty: all of it
 	block  int
 	wait   time.Duration // of each decode
 	failAt int64         // 1: the first decode; 0: never
@@ -29,9 +30,12 @@ type fakeReader struct {
 }
 
 func (f *fakeReader) Info() slide.Info {
+	if f.bounds.Empty() {
+		f.bounds.Max = f.size
+	}
 	return slide.Info{
 		Path: "fake", Levels: []slide.Level{{Size: f.size, Downsample: 1, Block: image.Pt(f.block, f.block)}},
-		Bounds: image.Rectangle{Max: f.size},
+		Bounds: f.bounds,
 	}
 }
 

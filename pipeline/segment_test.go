@@ -110,6 +110,25 @@ func TestSegmentLabelsEveryPixelOnce(t *testing.T) {
 	}
 }
 
+// TestRegionIsCutOut: a mask of a part of the slide sees what lies around it, and is not shifted.
+func TestRegionIsCutOut(t *testing.T) {
+	size, region := image.Pt(90, 70), image.Rect(13, 22, 74, 69)
+	g := newGraph(size, 2, 4)
+	g.grid.Region = region
+	g.container.size = region.Size()
+	g.dst = sink.NewPyramid(region.Size(), testCore, sink.Majority, g.container)
+	if err := g.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for y := range region.Dy() {
+		for x := range region.Dx() {
+			if got, want := g.container.pix[y*region.Dx()+x], want(size, region.Min.X+x, region.Min.Y+y); got != want {
+				t.Fatalf("label at (%d, %d) of the region is %d, want %d", x, y, got, want)
+			}
+		}
+	}
+}
+
 var errInjected = errors.New("injected")
 
 // TestFaultAtEveryPosition fails each read, each prediction, each write of a tile and the commit, one

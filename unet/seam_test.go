@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 
@@ -254,6 +255,37 @@ func TestSeamsOfLargeImages(t *testing.T) {
 		differ, share := n.tilesDiffer(t, randomPicture(r, c.w, c.h), c.core, 0)
 		if differ > 0 || share < 0.05 || share > 0.95 {
 			t.Errorf("%+v: %d pixels differ, label 1 on %.1f %%", c.Architecture, differ, 100*share)
+		}
+	}
+}
+
+// TestSeamsEverywhere is TestSeams for every architecture at every core from 64 to 2048 and images from
+// 1 × 1 to 3000 × 2500 pixels, with its control. It takes an hour of processor time.
+func TestSeamsEverywhere(t *testing.T) {
+	needRuntime(t)
+	if os.Getenv("MICROTOME_LONG") == "" {
+		t.Skip("an hour of processor time: set MICROTOME_LONG=1 to run it")
+	}
+	for _, kind := range kinds {
+		for depth := 1; depth <= 5; depth++ {
+			t.Run(fmt.Sprintf("%s/%d", kind.name, depth), func(t *testing.T) {
+				t.Parallel()
+				r := rand.New(rand.NewPCG(uint64(depth), 99))
+				n := openNetwork(t, Architecture{Depth: depth, Base: 2 + depth%2, Same: kind.same, Up: kind.up, Seed: uint64(100 + depth)})
+				for _, c := range []struct{ w, h, core int }{
+					{1, 1, 64}, {333, 211, 64}, {701, 503, 128}, {901, 1103, 256}, {1501, 1203, 512}, {2203, 1801, 1024}, {3000, 2500, 2048},
+				} {
+					differ, share := n.tilesDiffer(t, randomPicture(r, c.w, c.h), c.core, 0)
+					t.Logf("%d × %d, core %d: %d pixels differ, label 1 on %.0f %%", c.w, c.h, c.core, differ, 100*share)
+					if differ > 0 || c.w > 1 && (share < 0.05 || share > 0.95) {
+						t.Errorf("%d × %d, core %d: %d pixels differ, label 1 on %.1f %%", c.w, c.h, c.core, differ, 100*share)
+					}
+				}
+				p := randomPicture(r, 200, 180)
+				if differ, _ := n.forgetting(n.geometry.Stride).tilesDiffer(t, p, 64, 0); differ == 0 {
+					t.Errorf("tiles that see one stride less make no difference")
+				}
+			})
 		}
 	}
 }
