@@ -12,9 +12,9 @@ import (
 // end begin again at 1.
 var Colors = []color.RGBA{
 	{},
-	{0, 114, 178, 255}, // blue
+	{0, 158, 115, 255}, // green, far from both stains of H&E
 	{230, 159, 0, 255}, // orange
-	{0, 158, 115, 255}, // green
+	{0, 114, 178, 255}, // blue
 	{204, 121, 167, 255},
 	{86, 180, 233, 255},
 	{213, 94, 0, 255},
