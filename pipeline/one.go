@@ -8,6 +8,7 @@ import (
 	"image/draw"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"microtome/sink"
@@ -137,6 +138,7 @@ func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint strin
 		budget: stages.NewBudget(s.plan.tileBytes), workers: s.plan.Workers,
 		tileDone: func(t slide.Tile) { p.Events.tileDone(TileDone{Slide: s.path, Core: t.Core}) },
 	}.segment(ctx)
+	debug.FreeOSMemory() // the overlay takes the place of the tiles
 	var picture *image.RGBA
 	if err == nil {
 		picture, err = s.picture(ctx)

@@ -25,8 +25,9 @@ const (
 )
 
 // GCPercent is the garbage collector's setting (see runtime/debug.SetGCPercent) that the plan counts
-// with: Go's buffers may grow by this share before the collector runs.
-const GCPercent = 20
+// with: Go's buffers may grow by this share before the collector runs. Buffers are kept and hold no
+// pointers, so that it runs a few times a minute and finds little to do.
+const GCPercent = 5
 
 // A Plan is what a run over one slide will do and the memory that it needs. Everything is reserved
 // before the first tile: a run that cannot fit is refused by [Plan.Check].

@@ -2,6 +2,8 @@ package slide
 
 /*
 #cgo pkg-config: vips
+#cgo linux LDFLAGS: -ldl
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef __GLIBC__
@@ -110,6 +112,18 @@ static const char *mt_string(VipsImage *im, const char *name) {
 		return "";
 	return v;
 }
+
+// mt_openslide_version asks the OpenSlide that libvips has loaded: this program does not link it.
+static const char *mt_openslide_version(void) {
+	const char *names[] = {"libopenslide.so.1", "libopenslide.so.0", "libopenslide.1.dylib", "libopenslide.0.dylib"};
+	for (int i = 0; i < 4; i++) {
+		void *library = dlopen(names[i], RTLD_LAZY | RTLD_NOLOAD);
+		const char *(*version)(void) = library ? (const char *(*)(void)) dlsym(library, "openslide_get_version") : NULL;
+		if (version)
+			return version();
+	}
+	return "in libvips";
+}
 */
 import "C"
 
@@ -138,7 +152,7 @@ func Libraries() map[string]string {
 	start()
 	libs := map[string]string{"libvips": C.GoString(C.vips_version_string()), "openslide": "", "govips": ""}
 	if hasOpenSlide() {
-		libs["openslide"] = "in libvips"
+		libs["openslide"] = C.GoString(C.mt_openslide_version())
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
