@@ -365,7 +365,7 @@ func (f *onnxFile) checkClasses(s Spec) error {
 
 // only returns the model with one of its outputs, so that nothing is computed but what it takes.
 func (f *onnxFile) only(output string) []byte {
-	var graph message
+	graph := make(message, 0, len(f.graph))
 	_ = eachField(f.graph, func(n protowire.Number, _ uint64, b, whole []byte) error { // parsed before
 		if v, _ := parseValue(b); n != 12 || v.name == output {
 			graph = append(graph, whole...)

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	ort "github.com/yalue/onnxruntime_go"
 )
@@ -62,6 +63,9 @@ func findLibrary(asked string) string {
 // arenaChunk is how much address space, not memory, the arena asks for at first, bytes. Its index takes
 // a 32nd of that, once for the process. ONNX Runtime reads it as an int32, and loops for ever on 4 GiB.
 const arenaChunk = 1 << 30
+
+// growing is after how many runs of an engine the arena has all it takes, for any usual number of workers.
+const growing = 16
 
 // startRuntime loads the library and starts ONNX Runtime, once.
 //
@@ -125,6 +129,7 @@ type onnxEngine struct {
 	labels   *ort.DynamicAdvancedSession
 	floats   *ort.DynamicAdvancedSession // nil but for OpenLogits
 
+	runs    atomic.Int64
 	closing sync.RWMutex // held for reading by predictions
 	closed  bool
 }
@@ -239,6 +244,9 @@ func predict[T uint8 | float32](ctx context.Context, e *onnxEngine, session *ort
 		defer close(terminated)
 		_ = options.Terminate()
 	})
+	if e.runs.Add(1) <= growing {
+		adviseHugePages()
+	}
 	err = session.RunWithOptions([]ort.Value{input}, []ort.Value{output}, options)
 	if !stop() {
 		<-terminated // options must outlive it

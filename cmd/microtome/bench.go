@@ -82,12 +82,12 @@ func runDemo(ctx context.Context, o bench.Config, out string, stdout, stderr io.
 	if err := bench.WriteSlide(path, truthOf(path), o); err != nil {
 		return err
 	}
-	debug.SetGCPercent(pipeline.GCPercent)
 	model, err := unet.Open(defaultModel, unet.Config{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, model.Close()) }()
+	debug.SetGCPercent(pipeline.GCPercent)
 	cfg := pipeline.NewDefaultConfig()
 	cfg.Out, cfg.Force, cfg.Version, cfg.Arguments = filepath.Join(out, "results"), true, version, os.Args[1:]
 	var end pipeline.SlideEnd

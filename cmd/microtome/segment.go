@@ -78,11 +78,11 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 	if err := errors.Join(o.Validate(), o.unet.Validate()); err != nil {
 		return usageError{oneLine(err)}
 	}
-	debug.SetGCPercent(pipeline.GCPercent)
 	model, err := unet.Open(o.model, o.unet)
 	if err != nil {
 		return err
 	}
+	debug.SetGCPercent(pipeline.GCPercent)
 	defer func() { err = errors.Join(err, model.Close()) }()
 	p := &pipeline.Pipeline{Model: model, Config: o.Config}
 	paths := slide.Find(args...)
