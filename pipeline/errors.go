@@ -23,15 +23,17 @@ type StageError struct {
 
 func (e *StageError) Error() string {
 	var b strings.Builder
-	var inner *slide.Error // says the slide itself
-	if named := errors.As(e.Err, &inner) && inner.Path == e.Slide; e.Slide != "" && !named {
+	var inner *slide.Error // says the slide and what was being done itself
+	named := errors.As(e.Err, &inner) && inner.Path == e.Slide
+	if e.Slide != "" && !named {
 		fmt.Fprintf(&b, "%s: ", e.Slide)
 	}
-	b.WriteString(e.Stage)
 	if !e.Tile.Empty() {
-		fmt.Fprintf(&b, " tile %v", e.Tile)
+		fmt.Fprintf(&b, "%s tile %v: ", e.Stage, e.Tile)
+	} else if !named {
+		fmt.Fprintf(&b, "%s: ", e.Stage)
 	}
-	fmt.Fprintf(&b, ": %v", e.Err)
+	fmt.Fprintf(&b, "%v", e.Err)
 	return b.String()
 }
 

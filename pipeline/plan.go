@@ -46,6 +46,7 @@ type Plan struct {
 	Limit   int64 // --memory
 
 	tileBytes int64 // of the tiles in flight
+	tileAsked bool  // --tile was given
 }
 
 // A Need is one line of the memory plan.
@@ -77,8 +78,15 @@ func (p Plan) Check() error {
 	for _, n := range p.Memory {
 		sum = append(sum, fmt.Sprintf("%s %s", n.For, mebibytes(n.Bytes)))
 	}
-	return fmt.Errorf("needs %s, --memory is %s (%s): give --memory %dMiB or more, fewer --workers, or a smaller --tile",
-		mebibytes(p.Sum()), mebibytes(p.Limit), strings.Join(sum, " + "), (p.Sum()+1<<20-1)>>20)
+	instead := ""
+	if p.Workers > 1 {
+		instead += ", or fewer --workers"
+	}
+	if p.tileAsked {
+		instead += ", or a smaller --tile"
+	}
+	return fmt.Errorf("needs %s, --memory is %s (%s): give --memory %dMiB or more%s",
+		mebibytes(p.Sum()), mebibytes(p.Limit), strings.Join(sum, " + "), (p.Sum()+1<<20-1)>>20, instead)
 }
 
 func mebibytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
@@ -97,7 +105,7 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	}
 	plan := Plan{
 		Slide: s.Info().Path, Size: v.Size(), Region: region, Level: v.Level(), Scale: v.Scale(), MPP: v.MPP(),
-		Workers: p.Workers, Limit: p.Memory,
+		Workers: p.Workers, Limit: p.Memory, tileAsked: p.Tile > 0,
 	}
 	if plan.Workers == 0 {
 		plan.Workers = runtime.GOMAXPROCS(0)

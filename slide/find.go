@@ -21,12 +21,18 @@ var errNoSlides = errors.New("no slides in this folder: name a slide, or a folde
 
 // Find gives the paths of slides: files as they are given, and the slides in folders and their
 // subfolders in sorted order. Hidden files and folders are passed over, and so are the data folders
-// that belong to MRXS files. A path that does not exist, and a folder without slides, come with an
-// error.
+// that belong to MRXS files and those that hold microtome's own results. A path that does not exist,
+// and a folder without slides, come with an error.
 func Find(paths ...string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for _, path := range paths {
 			info, err := os.Stat(path)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				err = &Error{Op: "open", Path: path, Err: errors.New("no such file or folder: check the path")}
+			case err != nil:
+				err = &Error{Op: "open", Path: path, Err: err}
+			}
 			if err != nil || !info.IsDir() {
 				if !yield(path, err) {
 					return
@@ -38,7 +44,7 @@ func Find(paths ...string) iter.Seq2[string, error] {
 				switch {
 				case err != nil:
 					return err
-				case d.IsDir() && p != path && (hidden(d.Name()) || companion(p)):
+				case d.IsDir() && p != path && (hidden(d.Name()) || companion(p) || results(p)):
 					return filepath.SkipDir
 				case d.IsDir() || hidden(d.Name()) || !slices.Contains(extensions, strings.ToLower(filepath.Ext(p))):
 					return nil
@@ -62,6 +68,16 @@ func Find(paths ...string) iter.Seq2[string, error] {
 var errStopped = errors.New("stopped")
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
+
+// results reports whether a folder holds results of microtome: an output folder may lie among slides.
+func results(dir string) bool {
+	for _, name := range []string{"mask.tif", "summary.json"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			return false
+		}
+	}
+	return true
+}
 
 // companion reports whether a folder holds the data of an MRXS file beside it.
 func companion(dir string) bool {

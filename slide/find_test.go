@@ -47,6 +47,7 @@ func TestFind(t *testing.T) {
 		"b.svs", "a.SVS", "notes.txt", ".hidden.svs", // capitals count, text and hidden files do not
 		"deep/er/c.ndpi", ".trash/d.svs",
 		"m.mrxs", "m/Slidedat.ini", "m/thumb.png", // the data of an MRXS file
+		"out/b/mask.tif", "out/b/summary.json", "out/b/overlay.png", // results are not slides
 		"empty/readme.md",
 	)
 	for _, c := range []struct{ ask, want string }{
