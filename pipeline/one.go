@@ -103,6 +103,9 @@ func (p *Pipeline) one(ctx context.Context, path string, res *results) (end Slid
 		return fail("plan", err)
 	}
 	if end.Kept = end.Summary != nil; end.Kept {
+		if kept, spec := end.Summary.Model, p.Model.Spec(); kept.SHA256 != spec.SHA256 {
+			p.Events.warn(path, fmt.Sprintf("the results that are there come from model %s, not %s", kept.Name, spec.Name))
+		}
 		return end
 	}
 	p.Events.slideBegin(SlideBegin{Slide: path, Plan: s.plan})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -16,32 +17,38 @@ import (
 // bars shows a progress bar for the slide at work, with one line left behind for each that ended.
 type bars struct {
 	*mpb.Progress
+	quiet  func() bool
 	bar    *mpb.Bar
 	began  time.Time
-	pixels atomic.Int64 // done, of the current slide; the bar's goroutine reads it
+	total  float64      // Mpx of the current slide
+	pixels atomic.Int64 // of it that are done; the bar's goroutine reads it
 }
 
 func newBars(w io.Writer) *bars {
 	return &bars{Progress: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithAutoRefresh())}
 }
 
-func (b *bars) close() { b.Shutdown() }
+func (b *bars) close() {
+	b.quiet()
+	b.Shutdown()
+}
 
 func (b *bars) events() pipeline.Events {
 	return pipeline.Events{
 		Warning: func(slide, text string) { b.say("%s: %s", filepath.Base(slide), text) },
 		SlideBegin: func(e pipeline.SlideBegin) {
 			b.began = time.Now()
+			b.total = float64(e.Plan.Region.Dx()) * float64(e.Plan.Region.Dy()) / 1e6
 			b.pixels.Store(0)
 			b.bar = b.AddBar(int64(e.Plan.Tiles),
+				mpb.BarRemoveOnComplete(),
 				mpb.PrependDecorators(
 					decor.Name(filepath.Base(e.Slide), decor.WCSyncSpaceR),
 					decor.CountersNoUnit("%d / %d tiles", decor.WCSyncSpace),
 				),
 				mpb.AppendDecorators(
 					decor.Any(func(decor.Statistics) string { return b.rate() }, decor.WC{W: 12}),
-					decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 9}),
-					decor.Name(" left"),
+					decor.Any(func(decor.Statistics) string { return b.left() }, decor.WC{W: 16}),
 				))
 		},
 		TileDone: func(e pipeline.TileDone) {
@@ -56,6 +63,7 @@ func (b *bars) events() pipeline.Events {
 			}
 			name := filepath.Base(e.Slide)
 			switch {
+			case errors.Is(e.Err, errInterrupted): // said already
 			case e.Err != nil:
 				b.say("failed: %v", e.Err)
 			case e.Kept:
@@ -67,8 +75,24 @@ func (b *bars) events() pipeline.Events {
 	}
 }
 
+// done returns the Mpx that are done of the current slide, and how many a second.
+func (b *bars) done() (mpx, perSecond float64) {
+	mpx = float64(b.pixels.Load()) / 1e6
+	return mpx, mpx / max(time.Since(b.began).Seconds(), 1e-3)
+}
+
 func (b *bars) rate() string {
-	return fmt.Sprintf("%.1f Mpx/s", float64(b.pixels.Load())/1e6/max(time.Since(b.began).Seconds(), 1e-3))
+	_, perSecond := b.done()
+	return fmt.Sprintf("%.1f Mpx/s", perSecond)
+}
+
+// left estimates the time that the current slide still takes, once a tile of it is done.
+func (b *bars) left() string {
+	mpx, perSecond := b.done()
+	if mpx == 0 {
+		return ""
+	}
+	return (time.Duration((b.total-mpx)/perSecond) * time.Second).String() + " left"
 }
 
 // say writes a line above the bars.

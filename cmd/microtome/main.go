@@ -55,7 +55,6 @@ func interruptible(parent context.Context) (context.Context, func()) {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		fmt.Fprintln(os.Stderr, "microtome: stopping; press Ctrl-C again to stop at once")
 		cancel(errInterrupted)
 		<-signals
 		os.Exit(exitInterrupted)

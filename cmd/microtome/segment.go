@@ -100,7 +100,7 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 		}
 		return oneLine(failed)
 	}
-	talk := newTalker(stderr)
+	talk := newTalker(ctx, stderr)
 	defer talk.close()
 	p.Events = pipeline.Tee(talk.events(), printResults(stdout, o.json))
 	err = p.Run(ctx, paths)

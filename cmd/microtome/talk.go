@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -17,18 +18,37 @@ type talker interface {
 	close() // writes out what is pending
 }
 
-// newTalker returns progress bars where w is a terminal, and JSON lines elsewhere.
-func newTalker(w io.Writer) talker {
+// newTalker returns progress bars where w is a terminal, and JSON lines elsewhere. It says so when ctx is
+// interrupted.
+func newTalker(ctx context.Context, w io.Writer) talker {
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return newBars(w)
+		b := newBars(w)
+		b.quiet = onInterrupt(ctx, func() { b.say("%s", stopping) })
+		return b
 	}
-	return logger{zerolog.New(w).With().Timestamp().Logger()}
+	l := logger{Logger: zerolog.New(w).With().Timestamp().Logger()}
+	l.quiet = onInterrupt(ctx, func() { l.Info().Msg(stopping) })
+	return l
+}
+
+const stopping = "stopping; press Ctrl-C again to stop at once"
+
+// onInterrupt calls say when a signal ends ctx, until quiet is called.
+func onInterrupt(ctx context.Context, say func()) (quiet func() bool) {
+	return context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), errInterrupted) {
+			say()
+		}
+	})
 }
 
 // A logger writes a JSON line for each event but single tiles.
-type logger struct{ zerolog.Logger }
+type logger struct {
+	zerolog.Logger
+	quiet func() bool
+}
 
-func (l logger) close() {}
+func (l logger) close() { l.quiet() }
 
 func (l logger) events() pipeline.Events {
 	return pipeline.Events{
@@ -39,6 +59,7 @@ func (l logger) events() pipeline.Events {
 		},
 		SlideEnd: func(e pipeline.SlideEnd) {
 			switch {
+			case errors.Is(e.Err, errInterrupted): // said already
 			case e.Err != nil:
 				ev := l.Error().Str("slide", e.Slide)
 				var se *pipeline.StageError
