@@ -103,8 +103,8 @@ func (p *Pipeline) one(ctx context.Context, path string, res *results) (end Slid
 		return fail("plan", err)
 	}
 	if end.Kept = end.Summary != nil; end.Kept {
-		if kept, spec := end.Summary.Model, p.Model.Spec(); kept.SHA256 != spec.SHA256 {
-			p.Events.warn(path, fmt.Sprintf("the results that are there come from model %s, not %s", kept.Name, spec.Name))
+		if err := p.sameWork(s.plan, end.Summary); err != nil {
+			return fail("plan", fmt.Errorf("%s holds results %w: give --force to replace them, or another -o", end.Dir, err))
 		}
 		return end
 	}
@@ -118,6 +118,21 @@ func (p *Pipeline) one(ctx context.Context, path string, res *results) (end Slid
 		return fail("commit", err)
 	}
 	return end
+}
+
+// sameWork reports how results that are there differ from what this run would write. Workers, memory and
+// tiles do not matter: they do not change the labels.
+func (p *Pipeline) sameWork(plan Plan, kept *sink.Summary) error {
+	spec, mask := p.Model.Spec(), kept.Mask
+	switch {
+	case kept.Model.SHA256 != spec.SHA256:
+		return fmt.Errorf("of model %s, not %s", kept.Model.Name, spec.Name)
+	case mask.Level != plan.Level || mask.Scale != plan.Scale || mask.MPP != plan.MPP:
+		return fmt.Errorf("at %.4g µm/px (level %d × %.4g), not %.4g (level %d × %.4g)", mask.MPP, mask.Level, mask.Scale, plan.MPP, plan.Level, plan.Scale)
+	case image.Pt(mask.Origin[0], mask.Origin[1]) != plan.Region.Min || image.Pt(mask.Width, mask.Height) != plan.Region.Size():
+		return errors.New("of another region")
+	}
+	return nil
 }
 
 // write segments a slide into the files of its folder: all of them, or none.

@@ -104,7 +104,7 @@ func TestOpenRefuses(t *testing.T) {
 	})
 	t.Run("absent", func(t *testing.T) {
 		_, err := slide.Open(filepath.Join(t.TempDir(), "a.svs"), slide.NewDefaultConfig())
-		checkError(t, err, "open", "no such file")
+		checkError(t, err, "open", "does not exist: check the path")
 		if !errors.Is(err, os.ErrNotExist) {
 			t.Error("errors.Is does not find os.ErrNotExist")
 		}

@@ -2,6 +2,7 @@ package slide
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"iter"
 	"os"
@@ -17,6 +18,9 @@ var openSlideOnly = []string{".svs", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", "
 // extensions are those that Find takes for slides in a folder.
 var extensions = append(slices.Clone(openSlideOnly), ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".btf", ".dcm")
 
+// Extensions lists the extensions of the files that Find takes for slides.
+func Extensions() []string { return slices.Clone(extensions) }
+
 var errNoSlides = errors.New("no slides in this folder: name a slide, or a folder with files such as .svs, .ndpi, .mrxs or .tif")
 
 // Find gives the paths of slides: files as they are given, and the slides in folders and their
@@ -29,7 +33,7 @@ func Find(paths ...string) iter.Seq2[string, error] {
 			info, err := os.Stat(path)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
-				err = &Error{Op: "open", Path: path, Err: errors.New("no such file or folder: check the path")}
+				err = &Error{Op: "open", Path: path, Err: errNowhere}
 			case err != nil:
 				err = &Error{Op: "open", Path: path, Err: err}
 			}
@@ -64,6 +68,8 @@ func Find(paths ...string) iter.Seq2[string, error] {
 		}
 	}
 }
+
+var errNowhere = fmt.Errorf("%w: check the path", fs.ErrNotExist)
 
 var errStopped = errors.New("stopped")
 

@@ -59,6 +59,8 @@ func readable(path string) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return errors.New("permission denied: make the file readable for this user")
+	case errors.Is(err, fs.ErrNotExist):
+		return errNowhere
 	case errors.As(err, &cause):
 		return cause.Err // the path is in our own error
 	case err != nil:

@@ -1,8 +1,10 @@
 package unet
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	ort "github.com/yalue/onnxruntime_go"
 )
@@ -77,10 +79,14 @@ func (d device) append(options *ort.SessionOptions) error {
 			err = options.AppendExecutionProviderCUDA(cuda)
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("device %s is not available: %s: install onnxruntime-gpu with its CUDA and set ONNXRUNTIME_LIB, or use --device cpu", d.name, firstLine(err))
+	if err == nil {
+		return nil
 	}
-	return nil
+	why := firstLine(err)
+	if strings.Contains(why, "libonnxruntime_providers_shared") {
+		why = "this ONNX Runtime is for the CPU only"
+	}
+	return fmt.Errorf("device %s is not available: %s: install onnxruntime-gpu with its CUDA and set ONNXRUNTIME_LIB, or use --device cpu", d.name, why)
 }
 
 // A Device is a place where models can run, or the reason why they cannot.
@@ -93,8 +99,8 @@ type Device struct {
 func Devices(cfg Config) []Device {
 	list := []Device{{Name: "cpu"}, {Name: "cuda:0"}}
 	for i := range list {
-		m, err := Open("passthrough", Config{Device: list[i].Name, Library: cfg.Library})
-		if list[i].Err = err; err == nil {
+		m, err := open("passthrough", Config{Device: list[i].Name, Library: cfg.Library}, false)
+		if list[i].Err = errors.Unwrap(err); err == nil { // without the model's name
 			_ = m.Close()
 		}
 	}

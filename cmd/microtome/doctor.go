@@ -19,7 +19,7 @@ import (
 type finding struct {
 	Name  string `json:"name"`
 	Found string `json:"found,omitempty"`
-	Get   string `json:"get,omitempty"`
+	Error string `json:"error,omitempty"` // why it is missing, and how to get it
 	need  bool   // segmenting is impossible without it
 }
 
@@ -56,7 +56,7 @@ func runDoctor(w io.Writer, library string, asJSON bool) error {
 		for _, f := range findings {
 			state := f.Found
 			if state == "" {
-				state = "missing: " + f.Get
+				state = "missing: " + f.Error
 			}
 			fmt.Fprintf(t, "%s\t%s\n", f.Name, state)
 		}
@@ -65,7 +65,7 @@ func runDoctor(w io.Writer, library string, asJSON bool) error {
 		}
 	}
 	if missing > 0 {
-		return fmt.Errorf("%d of the things that segmenting needs are missing, see above", missing)
+		return fmt.Errorf("segmenting is not possible here: missing above: %d", missing)
 	}
 	return nil
 }
@@ -78,19 +78,22 @@ func examine(library string) []finding {
 	}
 	libs := slide.Libraries()
 	for _, name := range []string{"libvips", "openslide", "govips"} {
-		fs = append(fs, finding{Name: name, Found: libs[name], Get: "make setup, or libvips-dev with OpenSlide support", need: name == "libvips"})
+		fs = append(fs, finding{Name: name, Found: libs[name], Error: "make setup, or libvips-dev with OpenSlide support", need: name == "libvips"})
 	}
 	ort := finding{Name: "onnxruntime", need: true}
 	if path, v, err := unet.Libraries(unet.Config{Library: library}); err != nil {
-		ort.Get = err.Error()
+		ort.Error = err.Error()
 	} else {
 		ort.Found = fmt.Sprintf("%s (%s)", v, path)
 	}
 	fs = append(fs, ort)
+	if ort.Found == "" {
+		return fs // nothing to run a device with
+	}
 	for _, d := range unet.Devices(unet.Config{Library: library}) {
 		f := finding{Name: "device " + d.Name, Found: "available"}
 		if d.Err != nil {
-			f.Found, f.Get = "", d.Err.Error()
+			f.Found, f.Error = "", d.Err.Error()
 		}
 		fs = append(fs, f)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,9 +19,12 @@ func newInfoCommand() *cobra.Command {
 	var library string
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "info PATH",
+		Use:   "info PATH|MODEL",
 		Short: "Show what a slide, a model or a mask is",
-		Args:  arguments(cobra.ExactArgs(1)),
+		Long: `info shows what microtome makes of a file: size, levels, resolution and vendor of a slide; classes,
+geometry and memory of a model (an ONNX file, or ` + strings.Join(unet.Builtin(), ", ") + `); a mask with its areas.`,
+		Example: "  microtome info slide.svs\n  microtome info model.onnx\n  microtome info results/slide/mask.tif",
+		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if strings.EqualFold(filepath.Ext(args[0]), ".onnx") || isBuiltin(args[0]) {
 				return modelInfo(c.OutOrStdout(), args[0], unet.Config{Library: library}, asJSON)
@@ -52,7 +54,7 @@ func modelInfo(w io.Writer, name string, cfg unet.Config, asJSON bool) (err erro
 	defer func() { err = errors.Join(err, m.Close()) }()
 	s := m.Spec()
 	if asJSON {
-		return json.NewEncoder(w).Encode(s)
+		return writeJSON(w, modelJSON(s))
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "model\t%s\n", s.Name)
@@ -77,7 +79,7 @@ func slideInfo(w io.Writer, path string, asJSON bool) (err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	i := s.Info()
 	if asJSON {
-		return json.NewEncoder(w).Encode(i)
+		return writeJSON(w, slideJSON(i))
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	full := i.Levels[0].Size
@@ -90,7 +92,7 @@ func slideInfo(w io.Writer, path string, asJSON bool) (err error) {
 	if i.Vendor != "" {
 		fmt.Fprintf(t, "vendor\t%s\n", i.Vendor)
 	}
-	fmt.Fprintf(t, "read by\t%s\n", i.Loader)
+	fmt.Fprintf(t, "read by\tlibvips, %s\n", strings.TrimSuffix(strings.TrimPrefix(i.Loader, "VipsForeignLoad"), "File"))
 	if b := i.Bounds; b.Size() != full {
 		fmt.Fprintf(t, "scanned\t%d × %d px at (%d, %d)\n", b.Dx(), b.Dy(), b.Min.X, b.Min.Y)
 	}

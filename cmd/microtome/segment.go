@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
 	"strings"
 	"text/tabwriter"
@@ -33,16 +34,21 @@ func newSegmentCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "segment PATH... -o OUT",
 		Short: "Segment slides, or folders of slides, into masks",
-		Long: `segment writes a folder OUT/NAME for each slide:
+		Long: fmt.Sprintf(`segment writes a folder OUT/NAME for each slide:
 
   mask.tif      labels, a tiled pyramidal BigTIFF
   overlay.png   the slide with the mask drawn on it, for people
   summary.json  what ran on what, areas per class, checksums; present only when the rest is whole
 
-Results that are already there are kept; --force replaces them. Paths of results go to standard
-output, one a line; progress and messages go to standard error.
+A folder is searched with its subfolders for %s;
+folders with results, hidden ones and the data of MRXS files are passed over. Two slides of one name
+get OUT/NAME and OUT/NAME-2.
 
-Exit codes: 0 all done, 1 failed, 2 usage, 3 some slides failed, 130 interrupted.`,
+Results that are already there are kept; --force replaces them. Paths of results go to standard
+output, one a line. What happens goes to standard error: as a progress bar on a terminal, as JSON
+lines elsewhere.
+
+Exit codes: 0 all done, 1 failed, 2 usage, 3 some slides failed, 130 interrupted.`, strings.Join(slide.Extensions(), " ")),
 		Example: "  microtome segment slide.svs -o results\n  microtome segment cohort/ -o results --model nuclei.onnx --memory 4GiB",
 		Args:    arguments(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -60,7 +66,7 @@ Exit codes: 0 all done, 1 failed, 2 usage, 3 some slides failed, 130 interrupted
 	f.IntVar(&o.Tile, "tile", o.Tile, "edge of a tile's core in `PIXELS`, 0: chosen by memory")
 	f.Float64Var(&o.MPP, "mpp", o.MPP, "`MICRONS` a pixel of the slide, where it states none or a wrong one")
 	f.IntVar(&o.Level, "level", o.Level, "work on this level as it is; -1: the one that suits the model's resolution")
-	f.BoolVar(&o.Bounds, "bounds", o.Bounds, "only the scanned area that the slide states")
+	f.BoolVar(&o.Bounds, "bounds", o.Bounds, "segment only the scanned area that the slide's metadata names")
 	f.StringVar(&o.Compression, "compression", o.Compression, "of mask.tif: lzw, deflate, zstd, packbits, none")
 	f.IntVar(&o.MaskTile, "mask-tile", o.MaskTile, "edge of the tiles of mask.tif: 256 or 512")
 	f.BoolVar(&o.Force, "force", o.Force, "replace results that are already there")
@@ -71,7 +77,7 @@ Exit codes: 0 all done, 1 failed, 2 usage, 3 some slides failed, 130 interrupted
 }
 
 func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, stderr io.Writer) (err error) {
-	o.Arguments = args
+	o.Arguments = os.Args[1:]
 	if o.dryRun && o.Out == "" {
 		o.Out = "." // nothing is written
 	}
@@ -113,7 +119,7 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 
 func printPlan(w io.Writer, p pipeline.Plan, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(p)
+		return writeJSON(w, planJSON(p))
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "slide\t%s\n", p.Slide)

@@ -1,3 +1,3 @@
-// Package raster holds pixel algorithms that several of the leaves need and that know nothing of
+// Package raster holds pixel algorithms that know nothing of
 // slides, networks or files.
 package raster

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"encoding/json"
+	"image"
+	"io"
+
+	"microtome/pipeline"
+	"microtome/slide"
+	"microtome/unet"
+)
+
+// What --json prints of values that are not files' own forms: snake case, sizes in pixels.
+
+func writeJSON(w io.Writer, v map[string]any) error { return json.NewEncoder(w).Encode(v) }
+
+func rectangle(r image.Rectangle) map[string]int {
+	return map[string]int{"x": r.Min.X, "y": r.Min.Y, "width": r.Dx(), "height": r.Dy()}
+}
+
+func slideJSON(i slide.Info) map[string]any {
+	var levels []map[string]any
+	for _, l := range i.Levels {
+		levels = append(levels, map[string]any{
+			"width": l.Size.X, "height": l.Size.Y, "downsample": l.Downsample, "block_width": l.Block.X, "block_height": l.Block.Y,
+		})
+	}
+	return map[string]any{
+		"path": i.Path, "loader": i.Loader, "vendor": i.Vendor, "description": i.Description, "mpp": i.MPP, "mpp_x": i.MPPX, "mpp_y": i.MPPY,
+		"objective": i.Objective, "bounds": rectangle(i.Bounds), "levels": levels,
+	}
+}
+
+func modelJSON(s unet.Spec) map[string]any {
+	return map[string]any{
+		"name": s.Name, "classes": s.Classes, "mpp": s.MPP, "stride": s.Stride, "before": s.Before, "after": s.After, "channels": s.Channels,
+		"input": s.Input, "bytes": s.Size, "sha256": s.SHA256, "engine": s.Engine,
+	}
+}
+
+func planJSON(p pipeline.Plan) map[string]any {
+	var memory []map[string]any
+	for _, n := range p.Memory {
+		memory = append(memory, map[string]any{"for": n.For, "bytes": n.Bytes})
+	}
+	return map[string]any{
+		"slide": p.Slide, "width": p.Size.X, "height": p.Size.Y, "region": rectangle(p.Region), "level": p.Level, "scale": p.Scale, "mpp": p.MPP,
+		"core": p.Core, "halo": p.Halo, "tiles": p.Tiles, "workers": p.Workers, "memory": memory, "sum": p.Sum(), "limit": p.Limit,
+	}
+}
