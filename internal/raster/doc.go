@@ -1,3 +1,2 @@
-// Package raster holds pixel algorithms that know nothing of
-// slides, networks or files.
+// Package raster holds pixel algorithms that know nothing of slides, networks or files.
 package raster
