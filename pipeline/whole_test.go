@@ -70,23 +70,10 @@ func syntheticSlide(t *testing.T, size int) string {
 	return path
 }
 
-// readLabels reads level 0 of a mask through libvips.
+// readLabels reads level 0 of a mask through libvips, which shows grey as three equal channels.
 func readLabels(t *testing.T, path string) (labels []byte, size image.Point) {
 	t.Helper()
-	s, err := slide.Open(path, slide.NewDefaultConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	v, err := s.AtLevel(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	size = v.Size()
-	rgb := make([]byte, 3*size.X*size.Y)
-	if err := v.Read(t.Context(), rgb, image.Rectangle{Max: size}); err != nil {
-		t.Fatal(err)
-	}
+	rgb, size := readRGB(t, path)
 	for i := 0; i < len(rgb); i += 3 {
 		labels = append(labels, rgb[i])
 	}
