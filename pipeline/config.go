@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dustin/go-humanize"
-
 	"microtome/sink"
 )
 
@@ -45,10 +43,10 @@ func (c Config) Validate() error {
 		}
 	}
 	check(c.Out != "", "-o OUT is missing: name the folder for the results")
-	check(c.Memory >= 64<<20, "--memory %s is too small: give 64MiB or more", humanize.IBytes(uint64(max(c.Memory, 0))))
-	check(c.Workers >= 0, "--workers %d: give 1 or more, or 0 for one a processor", c.Workers)
-	check(c.Tile >= 0, "--tile %d: give the edge of a tile in pixels, or 0 to choose it by memory", c.Tile)
-	check(c.MPP >= 0, "--mpp %g: give micrometres a pixel, such as 0.25", c.MPP)
+	check(c.Memory >= base, "--memory %s is too small: the program alone takes %s", mebibytes(c.Memory), mebibytes(base))
+	check(c.Workers >= 0 && c.Workers <= 1024, "--workers %d: give 1 to 1024, or 0 for one a processor", c.Workers)
+	check(c.Tile >= 0 && c.Tile <= 1<<15, "--tile %d: give the edge of a tile in pixels, at most %d, or 0 to choose it by memory", c.Tile, 1<<15)
+	check(c.MPP == 0 || c.MPP >= 0.01 && c.MPP <= 100, "--mpp %g: give micrometres a pixel, such as 0.25", c.MPP)
 	check(c.Level >= Auto, "--level %d: give 0 for full resolution, or a higher level", c.Level)
 	check(c.MPP == 0 || c.Level == Auto, "--mpp and --level exclude each other: --level takes the pixels as they are")
 	check(slices.Contains(sink.Compressions(), c.Compression), "--compression %s: give one of %s", c.Compression, strings.Join(sink.Compressions(), ", "))

@@ -22,7 +22,8 @@ const overlayEdge = 1600
 // A subject is an open slide with the view and the plan to segment it by.
 type subject struct {
 	*slide.Slide
-	path     string
+	given    string // as the user named it
+	path     string // absolute
 	view     *slide.View
 	plan     Plan
 	warnings []string
@@ -30,7 +31,7 @@ type subject struct {
 
 // open opens a slide and lays out the work on it. The caller closes the subject.
 func (p *Pipeline) open(path string) (_ *subject, err error) {
-	s, err := slide.Open(path, slide.Config{CacheBytes: p.cacheBytes()})
+	s, err := slide.Open(path, slide.Config{CacheBytes: cacheBytes(p.Config.Memory)})
 	if err != nil {
 		return nil, &StageError{Slide: path, Stage: "open", Err: err}
 	}
@@ -39,7 +40,7 @@ func (p *Pipeline) open(path string) (_ *subject, err error) {
 			err = &StageError{Slide: path, Stage: "plan", Err: errors.Join(err, s.Close())}
 		}
 	}()
-	sub := &subject{Slide: s, path: path}
+	sub := &subject{Slide: s, given: path, path: path}
 	if sub.view, err = p.view(s); err != nil {
 		return nil, err
 	}
@@ -51,6 +52,9 @@ func (p *Pipeline) open(path string) (_ *subject, err error) {
 		sub.warn("the model was made for %.4g µm/px and the slide has %.4g: it is enlarged", sub.view.MPP(), sub.view.MPP()*sub.view.Scale())
 	}
 	sub.plan, err = planner{p.Config, p.Model}.plan(s, sub.view)
+	if p.Config.Workers > sub.plan.Workers {
+		sub.warn("%d workers fit into --memory, not %d", sub.plan.Workers, p.Config.Workers)
+	}
 	return sub, err
 }
 
@@ -95,10 +99,13 @@ func (p *Pipeline) one(ctx context.Context, path string, res *results) (end Slid
 		return fail("plan", err)
 	}
 	fingerprint, err := sink.Fingerprint(path)
+	if err == nil {
+		s.path, err = absolute(path)
+	}
 	if err != nil {
 		return fail("open", err)
 	}
-	end.Dir, end.Summary, err = res.claim(path, fingerprint)
+	end.Dir, end.Summary, err = res.claim(s.path, fingerprint)
 	if err != nil {
 		return fail("plan", err)
 	}
@@ -112,12 +119,22 @@ func (p *Pipeline) one(ctx context.Context, path string, res *results) (end Slid
 	for _, w := range s.warnings {
 		p.Events.warn(path, w)
 	}
-	end.Summary, err = p.write(ctx, s, end.Dir, fingerprint)
+	summary, err := p.write(ctx, s, end.Dir, fingerprint)
 	if err != nil {
 		end.Dir = ""
 		return fail("commit", err)
 	}
+	end.Summary = summary
 	return end
+}
+
+// absolute returns the one path that names a file from anywhere.
+func absolute(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
 }
 
 // sameWork reports how results that are there differ from what this run would write. Workers, memory and
@@ -136,64 +153,58 @@ func (p *Pipeline) sameWork(plan Plan, kept *sink.Summary) error {
 }
 
 // write segments a slide into the files of its folder: all of them, or none.
-func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint string) (*sink.Summary, error) {
+func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint string) (_ *sink.Summary, err error) {
 	started := time.Now()
-	if err := os.RemoveAll(filepath.Join(dir, sink.PartialDir)); err != nil {
-		return nil, err // of a run that was killed
+	stage, err := sink.OpenStage(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, stage.Close()) }()
+	if _, err := os.Stat(filepath.Join(dir, summaryFile)); err == nil && !p.Config.Force {
+		return nil, fmt.Errorf("another microtome has just written %s: run again to keep it", dir)
+	}
+	picture, err := s.picture(ctx) // first: a slide that cannot be shown should fail before the work
+	if err != nil {
+		return nil, err
 	}
 	size := s.plan.Region.Size()
-	mask, err := sink.CreateTIFF(filepath.Join(dir, maskFile), sink.TIFFConfig{
+	mask, err := sink.CreateTIFF(stage.Path(maskFile), sink.TIFFConfig{
 		Size: size, Tile: p.Config.MaskTile, Compression: p.Config.Compression, MPP: s.plan.MPP,
 		Software: "microtome " + p.Config.Version, Description: "microtome mask of " + filepath.Base(s.path),
 	})
 	if err != nil {
-		return nil, errors.Join(err, removeEmpty(dir))
+		return nil, err
 	}
 	overview := sink.NewOverview(size, p.Config.MaskTile, overlayEdge)
 	pyramid := sink.NewPyramid(size, p.Config.MaskTile, sink.Majority, mask, overview)
 	times, err := job{
 		view: s.view, grid: s.plan.Grid(p.Model.Spec().Geometry), model: p.Model, dst: pyramid,
 		budget: stages.NewBudget(s.plan.tileBytes), workers: s.plan.Workers,
-		tileDone: func(t slide.Tile) { p.Events.tileDone(TileDone{Slide: s.path, Core: t.Core}) },
+		tileDone: func(t slide.Tile) { p.Events.tileDone(TileDone{Slide: s.given, Core: t.Core}) },
 	}.segment(ctx)
-	debug.FreeOSMemory() // the overlay takes the place of the tiles
-	var picture *image.RGBA
-	if err == nil {
-		picture, err = s.picture(ctx)
-	}
 	if err != nil {
-		return nil, errors.Join(err, pyramid.Abort(), removeEmpty(dir))
+		return nil, errors.Join(err, pyramid.Abort())
+	}
+	debug.FreeOSMemory() // the overlay takes the place of the tiles
+	if err := pyramid.Commit(); err != nil {
+		return nil, err
+	}
+	if err := sink.WriteOverlay(stage.Path(overlayFile), picture, overview); err != nil {
+		return nil, err
 	}
 	summary := p.summary(s, pyramid, fingerprint)
 	summary.Started, summary.Stages = started.UTC(), times
-	if err := commit(dir, pyramid, overview, picture, summary); err != nil {
-		return nil, errors.Join(err, pyramid.Abort(), discard(dir))
-	}
-	return summary, nil
-}
-
-// commit gives the files their final names, the summary last. The summary of an earlier run goes
-// first: while it is away the folder does not count as done.
-func commit(dir string, pyramid *sink.Pyramid, overview *sink.Overview, picture *image.RGBA, summary *sink.Summary) error {
-	if err := os.Remove(filepath.Join(dir, summaryFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := sink.WriteOverlay(filepath.Join(dir, overlayFile), picture, overview); err != nil {
-		return err
-	}
-	if err := pyramid.Commit(); err != nil {
-		return err
-	}
 	for _, name := range []string{maskFile, overlayFile} {
-		output, err := sink.Describe(filepath.Join(dir, name))
-		if err != nil {
-			return err
+		if summary.Outputs[name], err = sink.Describe(stage.Path(name)); err != nil {
+			return nil, err
 		}
-		summary.Outputs[name] = output
 	}
-	summary.Seconds = time.Since(summary.Started).Seconds()
+	summary.Seconds = time.Since(started).Seconds()
 	summary.Memory.Peak = peak()
-	return sink.WriteSummary(filepath.Join(dir, summaryFile), summary)
+	if err := sink.WriteSummary(stage.Path(summaryFile), summary); err != nil {
+		return nil, err
+	}
+	return summary, stage.Publish(maskFile, overlayFile, summaryFile)
 }
 
 // picture returns the segmented region of the slide, small.

@@ -47,6 +47,7 @@ type Plan struct {
 
 	tileBytes int64 // of the tiles in flight
 	tileAsked bool  // --tile was given
+	least     int64 // --memory that would do
 }
 
 // A Need is one line of the memory plan.
@@ -79,14 +80,11 @@ func (p Plan) Check() error {
 		sum = append(sum, fmt.Sprintf("%s %s", n.For, mebibytes(n.Bytes)))
 	}
 	instead := ""
-	if p.Workers > 1 {
-		instead += ", or fewer --workers"
-	}
 	if p.tileAsked {
-		instead += ", or a smaller --tile"
+		instead = ", or a smaller --tile"
 	}
-	return fmt.Errorf("needs %s, --memory is %s (%s): give --memory %dMiB or more%s",
-		mebibytes(p.Sum()), mebibytes(p.Limit), strings.Join(sum, " + "), (p.Sum()+1<<20-1)>>20, instead)
+	return fmt.Errorf("%s needs %s, --memory is %s (%s): give --memory %dMiB or more%s",
+		p.Slide, mebibytes(p.Sum()), mebibytes(p.Limit), strings.Join(sum, " + "), (p.least+1<<20-1)>>20, instead)
 }
 
 func mebibytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
@@ -119,21 +117,18 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 		return Plan{}, err
 	}
 	plan.Core = p.choose(cores, region.Size(), fits)
-	if !fits(plan.Core, plan.Workers) {
-		if p.Workers == 0 { // nobody asked for more than fit
-			for plan.Workers > 1 && !fits(plan.Core, plan.Workers) {
-				plan.Workers--
-			}
-		} else { // smaller tiles rather than fewer workers
-			for i := len(cores) - 1; i >= 0 && !fits(plan.Core, plan.Workers); i-- {
-				plan.Core = cores[i]
-			}
-		}
+	for plan.Workers > 1 && !fits(plan.Core, plan.Workers) {
+		plan.Workers--
 	}
 	spec := p.model.Spec()
 	plan.Halo = spec.Geometry.Input(plan.Core)
 	plan.Tiles = plan.Grid(spec.Geometry).Len()
 	plan.Memory, plan.tileBytes = p.needs(v, s, region.Size(), plan.Core, plan.Workers)
+	for plan.least = plan.Sum(); plan.least > p.Memory; { // some needs grow with what is given
+		p.Memory = plan.least
+		needs, _ := p.needs(v, s, region.Size(), plan.Core, plan.Workers)
+		plan.least = Plan{Memory: needs}.Sum()
+	}
 	return plan, nil
 }
 
@@ -144,6 +139,9 @@ func (p planner) cores(size image.Point) ([]int, error) {
 	spec := p.model.Spec()
 	stride := spec.Stride
 	if spec.Input > 0 {
+		if p.Tile > 0 {
+			return nil, fmt.Errorf("--tile %d: the model takes only inputs of %d pixels, leave the flag out", p.Tile, spec.Input)
+		}
 		return []int{(spec.Input - spec.Before - spec.After)}, nil
 	}
 	if p.Tile > 0 {
@@ -170,7 +168,7 @@ func (p planner) cores(size image.Point) ([]int, error) {
 // choose returns the core with which a run on this machine's processors computes fewest pixels, among
 // those that fit the memory with one prediction a processor, or with as many as fit. Big tiles waste
 // less on overlap, small ones less beyond the slide's edge; the bigger one wins where that is within
-// 5 %. It does not look at --workers, so that any number of workers writes the same bytes.
+// 5 %. It does not look at --workers: any number of them writes the same bytes.
 func (p planner) choose(cores []int, size image.Point, fits func(core, workers int) bool) int {
 	geometry := p.model.Spec().Geometry
 	for runs := runtime.GOMAXPROCS(0); runs > 0; runs-- {
@@ -195,7 +193,7 @@ func (p planner) choose(cores []int, size image.Point, fits func(core, workers i
 
 // cacheBytes is the share of the memory that keeps decoded blocks: little where memory is short. 96 MiB
 // hold a row of a panel's largest cores, so that the blocks it shares with the next row are decoded once.
-func (p *Pipeline) cacheBytes() int64 { return min(max(p.Config.Memory/8-32<<20, 8<<20), 128<<20) }
+func cacheBytes(memory int64) int64 { return min(max(memory/8-32<<20, 8<<20), 128<<20) }
 
 func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
 
@@ -207,7 +205,7 @@ func (p planner) needs(v *slide.View, s *slide.Slide, size image.Point, core, wo
 	tiles = lease * int64(3*workers+1) // a worker's share: one read, one inferred, one waiting for its turn
 	parents := sink.OpenBytes(size, p.MaskTile, core, panel)
 	index := sink.IndexBytes(size, p.MaskTile)
-	cache := s.CacheBytes()
+	cache := cacheBytes(p.Memory)
 	return []Need{
 		{"base", base + 2*spec.Size},
 		{fmt.Sprintf("model %d ×", workers), int64(workers) * p.model.Bytes(core)},

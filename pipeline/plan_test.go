@@ -31,7 +31,7 @@ func (m *planModel) Bytes(core int) int64 {
 
 // planFor lays out the work on a slide of some size.
 func planFor(cfg Config, m unet.Model, size image.Point, bounds image.Rectangle) (Plan, error) {
-	s := slide.New(&fakeReader{size: size, block: 240, bounds: bounds}, (&Pipeline{Config: cfg}).cacheBytes())
+	s := slide.New(&fakeReader{size: size, block: 240, bounds: bounds}, cacheBytes(cfg.Memory))
 	v, err := s.AtLevel(0)
 	if err != nil {
 		return Plan{}, err
@@ -42,8 +42,8 @@ func planFor(cfg Config, m unet.Model, size image.Point, bounds image.Rectangle)
 var paper = unet.Geometry{Stride: 16, Before: 92, After: 96}
 
 // TestPlanFits: whatever the slide, the network and the memory, a plan either fits or is refused; the core
-// is a multiple of the stride; the number of workers changes neither the core nor the tiles as long as
-// they fit.
+// is a multiple of the stride; the number of workers changes neither the core nor the tiles; the memory
+// that a refusal advises is enough.
 func TestPlanFits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &planModel{
@@ -63,22 +63,24 @@ func TestPlanFits(t *testing.T) {
 			if p.Core%m.geometry.Stride != 0 || p.Core < 1 {
 				t.Fatalf("core %d, stride %d", p.Core, m.geometry.Stride)
 			}
-			if workers > 0 && p.Workers != workers {
-				t.Fatalf("%d workers, asked for %d", p.Workers, workers)
+			refused := p.Check() != nil
+			if refused != (p.Sum() > cfg.Memory) || refused && p.Workers > 1 {
+				t.Fatalf("sum %d of %d with %d workers, refused %v", p.Sum(), cfg.Memory, p.Workers, refused)
 			}
-			if refused := p.Check() != nil; refused != (p.Sum() > cfg.Memory) {
-				t.Fatalf("sum %d of %d, refused %v", p.Sum(), cfg.Memory, refused)
+			if workers > 0 && p.Workers > workers {
+				t.Fatalf("%d workers, asked for %d", p.Workers, workers)
 			}
 			if workers == 0 {
 				first = p
 			}
-			if p.Core == first.Core {
-				continue
+			if p.Core != first.Core || p.Tiles != first.Tiles {
+				t.Fatalf("core %d with %d workers, %d without the flag", p.Core, workers, first.Core)
 			}
-			asked := cfg
-			asked.Tile = first.Core
-			if same, err := planFor(asked, m, size, image.Rectangle{Max: size}); p.Core > first.Core || err != nil || same.Check() == nil {
-				t.Fatalf("core %d with %d workers, but %d would fit (%v)", p.Core, workers, first.Core, err)
+			enough := cfg
+			if enough.Memory = p.least; refused {
+				if again, err := planFor(enough, m, size, image.Rectangle{Max: size}); err != nil || again.Check() != nil {
+					t.Fatalf("--memory %d was advised, and is refused: %v", p.least, again.Check())
+				}
 			}
 		}
 	})

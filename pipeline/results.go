@@ -27,9 +27,13 @@ type results struct {
 }
 
 // claim returns the folder of a slide's results: OUT/NAME, or OUT/NAME-2 and so on when that belongs
-// to another slide of the same name. kept is the summary of results that are there already and stay.
+// to another slide of the same name. path is absolute. kept is the summary of results that are there
+// already and stay. Files that are not ours are never replaced without --force.
 func (r *results) claim(path, fingerprint string) (dir string, kept *sink.Summary, err error) {
 	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	if name == "" || name == "." || name == ".." || name == sink.PartialDir {
+		return "", nil, errors.New("the file's name gives no name for its results: rename it")
+	}
 	for i := 1; ; i++ {
 		dir := filepath.Join(r.out, name)
 		if i > 1 {
@@ -41,6 +45,9 @@ func (r *results) claim(path, fingerprint string) (dir string, kept *sink.Summar
 		old, err := sink.ReadSummary(filepath.Join(dir, summaryFile))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
+			if !r.force && foreign(dir) {
+				return "", nil, fmt.Errorf("%s holds a %s or %s without a %s: give --force to replace it, or another -o", dir, maskFile, overlayFile, summaryFile)
+			}
 			r.claimed[dir] = true
 			return dir, nil, nil
 		case err != nil && !r.force:
@@ -55,26 +62,21 @@ func (r *results) claim(path, fingerprint string) (dir string, kept *sink.Summar
 		case old.Slide.Fingerprint != fingerprint:
 			return "", nil, fmt.Errorf("%s holds results of an earlier version of this file: give --force to replace them", dir)
 		}
+		for file, output := range old.Outputs {
+			if info, err := os.Stat(filepath.Join(dir, file)); err != nil || info.Size() != output.Bytes {
+				return "", nil, fmt.Errorf("%s is not what %s says it is: give --force to make it again", filepath.Join(dir, file), summaryFile)
+			}
+		}
 		return dir, old, nil
 	}
 }
 
-// discard removes the files of a slide that failed while they got their final names.
-func discard(dir string) error {
-	var errs []error
-	for _, name := range []string{summaryFile, overlayFile, maskFile} {
-		if err := os.Remove(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
+// foreign reports whether a folder without a summary holds files of the names of ours that no run of
+// ours has left: a run that was killed while it published leaves its stage, with the summary.
+func foreign(dir string) bool {
+	exists := func(name string) bool {
+		_, err := os.Lstat(filepath.Join(dir, name))
+		return err == nil
 	}
-	return errors.Join(append(errs, removeEmpty(dir))...)
-}
-
-// removeEmpty removes the folder of a slide that failed, unless something is in it.
-func removeEmpty(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) || len(entries) > 0 {
-		return nil
-	}
-	return errors.Join(err, os.Remove(dir))
+	return (exists(maskFile) || exists(overlayFile)) && !exists(filepath.Join(sink.PartialDir, summaryFile))
 }

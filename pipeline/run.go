@@ -31,7 +31,7 @@ func (e *RunError) Error() string {
 
 func (e *RunError) Unwrap() error { return e.First }
 
-// Run segments slides one after another. A slide that fails is reported by SlideEnd and the run goes
+// Run segments slides one after another, each once however often it is named. A slide that fails is reported by SlideEnd and the run goes
 // on; at the end a *RunError says how many did. When ctx ends, Run stops within the current tile and
 // returns the cause of ctx; what the current slide had written is removed.
 func (p *Pipeline) Run(ctx context.Context, paths iter.Seq2[string, error]) error {
@@ -40,7 +40,14 @@ func (p *Pipeline) Run(ctx context.Context, paths iter.Seq2[string, error]) erro
 	}
 	res := &results{out: p.Config.Out, force: p.Config.Force, claimed: map[string]bool{}}
 	var failed RunError
+	seen := map[string]bool{}
 	for path, err := range paths {
+		if full, absErr := absolute(path); absErr == nil && err == nil {
+			if seen[full] {
+				continue // named twice
+			}
+			seen[full] = true
+		}
 		end := SlideEnd{Slide: path, Err: err}
 		if err == nil {
 			end = p.one(ctx, path, res)

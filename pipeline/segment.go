@@ -41,10 +41,13 @@ func (j job) segment(ctx context.Context) ([]sink.StageTime, error) {
 	return r.times(), err
 }
 
-// times returns how long the workers of each stage were busy.
+// times returns how long the workers of each stage were busy. Lease only waits for memory.
 func (r *run) times() []sink.StageTime {
 	var times []sink.StageTime
 	for _, c := range r.clocks {
+		if c.stage == "lease" {
+			continue
+		}
 		times = append(times, sink.StageTime{Stage: c.stage, Seconds: time.Duration(c.ns.Load()).Seconds()})
 	}
 	return times

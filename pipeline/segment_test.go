@@ -162,12 +162,10 @@ func TestFaultAtEveryPosition(t *testing.T) {
 						if !errors.As(err, &se) || se.Stage != name[:min(5, len(name))] && se.Stage != name {
 							t.Errorf("position %d: error %v does not name stage %s", n, err, name)
 						}
-						if !g.model.panics {
-							if !errors.Is(err, errInjected) {
-								t.Errorf("position %d: error %v", n, err)
-							}
-							g.checkLeak(t)
+						if !g.model.panics && !errors.Is(err, errInjected) {
+							t.Errorf("position %d: error %v", n, err)
 						}
+						g.checkLeak(t)
 					})
 				}
 				if !fired {
@@ -183,9 +181,22 @@ func TestFaultAtEveryPosition(t *testing.T) {
 	t.Run("commit", func(t *testing.T) {
 		g := newGraph(size, 3, 30)
 		g.container.failCommit, g.container.err = true, errInjected
-		if err := g.run(t.Context()); !errors.Is(err, errInjected) || g.container.committed {
-			t.Errorf("error %v, committed %v", err, g.container.committed)
+		if err := g.run(t.Context()); !errors.Is(err, errInjected) {
+			t.Errorf("error %v", err)
 		}
+		g.checkLeak(t)
+	})
+	t.Run("lease", func(t *testing.T) { // the only way it fails: a tile that can never fit
+		synctest.Test(t, func(t *testing.T) {
+			g := newGraph(size, 3, 30)
+			g.budget = stages.NewBudget(testLease - 1)
+			g.job.budget = g.budget
+			var se *StageError
+			if err := g.run(t.Context()); !errors.As(err, &se) || se.Stage != "lease" {
+				t.Errorf("error %v", err)
+			}
+			g.checkLeak(t)
+		})
 	})
 }
 

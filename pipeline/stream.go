@@ -88,12 +88,13 @@ func operator[In, Out any](r *run, name string, workers int, fn stages.Func[In, 
 	}, workers)
 }
 
-// guard calls fn and turns a panic into an error. What fn held when it panicked is not released: it
-// cannot be told whether fn had released it already.
+// guard calls fn and turns a panic into an error. It releases what fn was given, unless fn had done so.
 func guard[In, Out any](ctx context.Context, fn stages.Func[In, Out], v In) (out Out, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = newPanicError(p)
+			defer func() { _ = recover() }() // released before
+			release(v)
 		}
 	}()
 	return fn(ctx, v)
