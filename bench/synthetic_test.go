@@ -19,7 +19,7 @@ func write(t *testing.T, c Config) (slidePath, truthPath string) {
 	t.Helper()
 	dir := t.TempDir()
 	slidePath, truthPath = filepath.Join(dir, "slide.svs"), filepath.Join(dir, "truth.tif")
-	if err := WriteSlide(slidePath, truthPath, c); err != nil {
+	if err := WriteSlide(t.Context(), slidePath, truthPath, c); err != nil {
 		t.Fatal(err)
 	}
 	return slidePath, truthPath

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -11,8 +12,9 @@ import (
 // tile is the edge of the tiles of synthetic slides, px.
 const tile = 256
 
-// WriteSlide writes a synthetic slide, and the mask of its nuclei, label 1, beside it.
-func WriteSlide(slidePath, truthPath string, c Config) (err error) {
+// WriteSlide writes a synthetic slide, and the mask of its nuclei, label 1, beside it. When ctx ends it
+// leaves neither and returns the cause.
+func WriteSlide(ctx context.Context, slidePath, truthPath string, c Config) (err error) {
 	size := image.Pt(c.Size, c.Size)
 	description := fmt.Sprintf("Aperio microtome synthetic\r\n%dx%d (%dx%d) JPEG/YCC|AppMag = 20|MPP = %.4f|Seed = %d", size.X, size.Y, tile, tile, mpp, c.Seed)
 	picture, err := sink.CreateTIFF(slidePath, sink.TIFFConfig{
@@ -27,7 +29,7 @@ func WriteSlide(slidePath, truthPath string, c Config) (err error) {
 	if err != nil {
 		return errors.Join(err, picture.Abort())
 	}
-	w := &writer{Config: c, levels: sink.Levels(size, tile), picture: picture, truth: sink.NewPyramid(size, tile, sink.Majority, mask)}
+	w := &writer{ctx: ctx, Config: c, levels: sink.Levels(size, tile), picture: picture, truth: sink.NewPyramid(size, tile, sink.Majority, mask)}
 	if _, err := w.tile(len(w.levels)-1, 0, 0); err != nil {
 		return errors.Join(err, picture.Abort(), w.truth.Abort())
 	}
@@ -40,6 +42,7 @@ func WriteSlide(slidePath, truthPath string, c Config) (err error) {
 // A writer renders a pyramid from its top: a tile is made from its four children, so that memory holds
 // one tile a level.
 type writer struct {
+	ctx context.Context //nolint:containedctx // a writer makes one slide
 	Config
 	levels  []image.Point
 	picture sink.Container
@@ -48,6 +51,9 @@ type writer struct {
 
 // tile renders tile (x, y) of a level with all below it, writes it, and returns its pixels.
 func (w *writer) tile(level, x, y int) ([]byte, error) {
+	if w.ctx.Err() != nil {
+		return nil, context.Cause(w.ctx)
+	}
 	pix := make([]byte, 3*tile*tile)
 	if level == 0 {
 		truth := make([]byte, tile*tile)

@@ -165,7 +165,7 @@ func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint strin
 	}
 	picture, err := s.picture(ctx) // first: a slide that cannot be shown should fail before the work
 	if err != nil {
-		return nil, err
+		return nil, &StageError{Stage: "overlay", Err: err}
 	}
 	size := s.plan.Region.Size()
 	mask, err := sink.CreateTIFF(stage.Path(maskFile), sink.TIFFConfig{

@@ -36,9 +36,10 @@ func openModel(t testing.TB, name string) interface {
 	unet.LogitsModel
 } {
 	t.Helper()
-	if _, _, err := unet.Libraries(unet.Config{}); err != nil {
-		t.Skip(err)
-	}
+	shared.Runtime(t, func() error {
+		_, _, err := unet.Libraries(unet.Config{})
+		return err
+	})
 	m, err := unet.OpenLogits(name, unet.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +65,7 @@ func segmentFile(t *testing.T, m unet.Model, path string, set func(*Config)) str
 func syntheticSlide(t *testing.T, size int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "synthetic.svs")
-	if err := bench.WriteSlide(path, filepath.Join(t.TempDir(), "truth.tif"), bench.Config{Size: size, Seed: 3}); err != nil {
+	if err := bench.WriteSlide(t.Context(), path, filepath.Join(t.TempDir(), "truth.tif"), bench.Config{Size: size, Seed: 3}); err != nil {
 		t.Fatal(err)
 	}
 	return path

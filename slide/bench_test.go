@@ -22,7 +22,7 @@ func BenchmarkDecode(b *testing.B) {
 	const size = 2048
 	dir := b.TempDir()
 	path := filepath.Join(dir, "a.svs")
-	if err := bench.WriteSlide(path, filepath.Join(dir, "truth.tif"), bench.Config{Size: size, Seed: 1}); err != nil {
+	if err := bench.WriteSlide(b.Context(), path, filepath.Join(dir, "truth.tif"), bench.Config{Size: size, Seed: 1}); err != nil {
 		b.Fatal(err)
 	}
 	s, err := slide.Open(path, slide.Config{}) // no cache

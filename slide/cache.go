@@ -59,8 +59,8 @@ func (c *cache) get(ctx context.Context, key blockKey, n int, decode func(dst []
 	c.blocks[key] = b
 	c.used += int64(n)
 	c.evict()
-	if cap(c.free) >= n {
-		b.pix, c.free = c.free[:n], nil
+	if len(c.free) == n { // not a larger one, whose rest would count for nobody
+		b.pix, c.free = c.free, nil
 	}
 	c.mu.Unlock()
 

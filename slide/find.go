@@ -44,10 +44,18 @@ func Find(paths ...string) iter.Seq2[string, error] {
 				continue
 			}
 			found := false
-			err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+			walk := path
+			if link, err := os.Lstat(path); err == nil && link.Mode()&fs.ModeSymlink != 0 {
+				walk += string(filepath.Separator) // the folder, not the link
+			}
+			err = filepath.WalkDir(walk, func(p string, d fs.DirEntry, err error) error {
 				switch {
-				case err != nil:
-					return err
+				case err != nil: // a folder that cannot be read: the others can
+					found = true
+					if !yield(p, &Error{Op: "open", Path: p, Err: err}) {
+						return errStopped
+					}
+					return filepath.SkipDir
 				case d.IsDir() && p != path && (hidden(d.Name()) || companion(p) || results(p)):
 					return filepath.SkipDir
 				case d.IsDir() || hidden(d.Name()) || !slices.Contains(extensions, strings.ToLower(filepath.Ext(p))):

@@ -33,8 +33,10 @@ func openFile(path string) (*fileReader, error) {
 	}
 	start()
 	loader := findLoader(path)
-	if strings.Contains(loader, "Matrix") || strings.Contains(loader, "Csv") {
-		loader = "" // any text that begins with two numbers
+	for _, kind := range []string{"Matrix", "Csv", "Svg", "Magick", "Pdf"} {
+		if strings.Contains(loader, kind) {
+			loader = "" // text that begins with two numbers, and what start blocks
+		}
 	}
 	only := slices.Contains(openSlideOnly, strings.ToLower(filepath.Ext(path)))
 	switch {
@@ -45,7 +47,7 @@ func openFile(path string) (*fileReader, error) {
 	case only:
 		return nil, errors.New("damaged, truncated or not a slide: OpenSlide does not recognise it; copy it again from the scanner")
 	case loader == "":
-		return nil, errors.New("not an image that libvips or OpenSlide can read")
+		return nil, errors.New("damaged, or not an image that libvips or OpenSlide can read: copy it again, or convert it to TIFF")
 	case strings.Contains(loader, "Tiff"):
 		return openTIFF(path, loader)
 	}
@@ -54,6 +56,9 @@ func openFile(path string) (*fileReader, error) {
 
 // readable tells the plain reasons why a file cannot be read better than a decoder would.
 func readable(path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return errors.New("not a regular file") // a pipe would be waited for
+	}
 	f, err := os.Open(path)
 	var cause *fs.PathError
 	switch {

@@ -118,12 +118,15 @@ func (s *Slide) AtMPP(mpp, own float64) (*View, error) {
 	}
 	scale := func(n int) float64 { return mpp / (own * s.info.Levels[n].Downsample) }
 	full := s.info.Levels[0].Size
-	if float64(max(full.X, full.Y))/scale(0) > math.MaxInt32 {
-		return nil, s.error(fmt.Errorf("at %g µm a pixel the slide is wider than %d pixels: its own are %g µm", mpp, math.MaxInt32, own))
+	if s0 := scale(0); s0 < 1.0/maxScale || s0 > maxScale || float64(max(full.X, full.Y))/s0 > math.MaxInt32 {
+		return nil, s.error(fmt.Errorf("the model wants pixels of %g µm and the slide has %g µm: give --mpp if that is wrong, or another model", mpp, own))
 	}
 	size := func(pixels int) int { return max(1, int(math.Round(float64(pixels)/scale(0)))) }
 	return &View{slide: s, level: from, scale: scale(from), size: image.Pt(size(full.X), size(full.Y)), mpp: mpp}, nil
 }
+
+// maxScale is how many times a slide is enlarged or made smaller at most.
+const maxScale = 256
 
 // wholeNumber reports whether a level's downsample is a whole number but for the rounding of its size.
 // libvips asks OpenSlide for whole pixels of level 0, so the blocks of other levels do not quite join.

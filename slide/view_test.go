@@ -190,7 +190,7 @@ func TestAtMPP(t *testing.T) {
 		{mpp: 1.5, level: 1, scale: 3, size: image.Pt(667, 333), is: 1.5},             // nor from it
 		{mpp: 4, level: 3, scale: 2, size: image.Pt(250, 125), is: 4},                 // coarser than all
 		{mpp: 0.5, own: 0.5, level: 0, scale: 1, size: image.Pt(4000, 2000), is: 0.5}, // --mpp overrides
-		{mpp: 1e6, level: 3, scale: 5e5, size: image.Pt(1, 1), is: 1e6},               // one pixel is left
+		{mpp: 50, level: 3, scale: 25, size: image.Pt(20, 10), is: 50},                // far coarser
 	} {
 		v, err := s.AtMPP(c.mpp, c.own)
 		if err != nil {
@@ -202,7 +202,7 @@ func TestAtMPP(t *testing.T) {
 				v.Level(), v.Scale(), v.Size(), v.MPP(), c.level, c.scale, c.size, c.is)
 		}
 	}
-	for _, mpp := range []float64{0, -1, math.NaN(), math.Inf(1), 1e-9} {
+	for _, mpp := range []float64{0, -1, math.NaN(), math.Inf(1), 1e-9, 1e6} { // 256 times finer or coarser at most
 		if _, err := s.AtMPP(mpp, 0); err == nil {
 			t.Errorf("%g µm: no error", mpp)
 		}

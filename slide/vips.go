@@ -145,6 +145,12 @@ var start = sync.OnceFunc(func() {
 	C.mt_arenas(C.int(runtime.GOMAXPROCS(0)))
 	vips.LoggingSettings(func(string, vips.LogLevel, string) {}, vips.LogLevelError) // errors come as values
 	vips.Startup(&vips.Config{ConcurrencyLevel: 1})
+	// Programs in the clothes of pictures: no scanner writes these, and their decoders run whatever is in them.
+	for _, loader := range []string{"VipsForeignLoadMagick", "VipsForeignLoadSvg", "VipsForeignLoadPdf"} {
+		name := C.CString(loader)
+		C.vips_operation_block_set(name, 1)
+		C.free(unsafe.Pointer(name))
+	}
 })
 
 // Libraries returns the versions of the libraries that slides are read with, "" for a missing one.

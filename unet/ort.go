@@ -26,8 +26,7 @@ var environment struct {
 }
 
 // findLibrary returns where ONNX Runtime's library is: the one asked for, or ONNXRUNTIME_LIB, or
-// beside the program or in ../lib, or in lib of a folder above the working directory, or a name for
-// the system's loader.
+// beside the program or in ../lib, or a name for the system's loader.
 func findLibrary(asked string) string {
 	name := libraryNames[runtime.GOOS]
 	if name == "" {
@@ -43,14 +42,6 @@ func findLibrary(asked string) string {
 	if exe, err := os.Executable(); err == nil {
 		dir := filepath.Dir(exe)
 		candidates = append(candidates, filepath.Join(dir, name), filepath.Join(dir, "..", "lib", name))
-	}
-	if dir, err := os.Getwd(); err == nil {
-		for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil { // go test, in the repository
-				candidates = append(candidates, filepath.Join(dir, "lib", name))
-				break
-			}
-		}
 	}
 	for _, c := range candidates {
 		if _, err := os.Stat(c); err == nil {

@@ -4,14 +4,14 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"microtome/internal/shared"
 )
 
 // needRuntime skips a test where ONNX Runtime is not installed.
 func needRuntime(t testing.TB) {
 	t.Helper()
-	if _, _, err := Libraries(Config{}); err != nil {
-		t.Skip(err)
-	}
+	shared.Runtime(t, func() error { return startRuntime("") })
 }
 
 // writeModel writes a network to a file and returns its path.

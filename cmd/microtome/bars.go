@@ -88,7 +88,7 @@ func (b *bars) events() pipeline.Events {
 			switch {
 			case errors.Is(e.Err, errInterrupted): // said already
 			case e.Err != nil:
-				b.say("failed: %v", e.Err)
+				b.say("failed: %v", oneLine(e.Err))
 			case e.Kept:
 				b.say("%s: results in %s kept: give --force to replace them", name, e.Dir)
 			default:

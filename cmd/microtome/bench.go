@@ -36,11 +36,11 @@ func newBenchSlideCommand() *cobra.Command {
 		Use:   "slide FILE.svs",
 		Short: "Make a synthetic slide, and FILE-truth.tif with its nuclei",
 		Args:  arguments(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			if err := o.Validate(); err != nil {
 				return usageError{oneLine(err)}
 			}
-			return bench.WriteSlide(args[0], truthOf(args[0]), o)
+			return bench.WriteSlide(c.Context(), args[0], truthOf(args[0]), o)
 		},
 	}
 	slideFlags(c, &o)
@@ -79,7 +79,7 @@ func runDemo(ctx context.Context, o bench.Config, out string, stdout, stderr io.
 	}
 	path := filepath.Join(out, "slide.svs")
 	fmt.Fprintf(stderr, "microtome: making a slide of %d × %d px with known truth\n", o.Size, o.Size)
-	if err := bench.WriteSlide(path, truthOf(path), o); err != nil {
+	if err := bench.WriteSlide(ctx, path, truthOf(path), o); err != nil {
 		return err
 	}
 	model, err := unet.Open(defaultModel, unet.Config{})

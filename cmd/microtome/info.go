@@ -79,7 +79,11 @@ func slideInfo(w io.Writer, path string, asJSON bool) (err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	i := s.Info()
 	if asJSON {
-		return writeJSON(w, slideJSON(i))
+		v := slideJSON(i)
+		if isMask(i) {
+			v["mask"] = summaryOf(path)
+		}
+		return writeJSON(w, v)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	full := i.Levels[0].Size
@@ -99,16 +103,27 @@ func slideInfo(w io.Writer, path string, asJSON bool) (err error) {
 	for n, l := range i.Levels {
 		fmt.Fprintf(t, "level %d\t%d × %d px\t1/%.4g\tblocks of %d × %d\n", n, l.Size.X, l.Size.Y, l.Downsample, l.Block.X, l.Block.Y)
 	}
-	if strings.HasPrefix(i.Description, "microtome mask") {
+	if isMask(i) {
 		maskInfo(t, path)
 	}
 	return t.Flush()
 }
 
+func isMask(i slide.Info) bool { return strings.HasPrefix(i.Description, "microtome mask") }
+
+// summaryOf returns the summary beside a mask, nil if there is none.
+func summaryOf(mask string) *sink.Summary {
+	s, err := sink.ReadSummary(filepath.Join(filepath.Dir(mask), "summary.json"))
+	if err != nil {
+		return nil
+	}
+	return s
+}
+
 // maskInfo adds what the summary beside a mask says of it.
 func maskInfo(w io.Writer, path string) {
-	s, err := sink.ReadSummary(filepath.Join(filepath.Dir(path), "summary.json"))
-	if err != nil {
+	s := summaryOf(path)
+	if s == nil {
 		fmt.Fprintf(w, "mask\tof microtome, without its summary.json\n")
 		return
 	}

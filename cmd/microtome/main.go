@@ -42,7 +42,7 @@ func run(args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errReported) {
-		fmt.Fprintf(os.Stderr, "microtome: %v\n", err)
+		fmt.Fprintf(os.Stderr, "microtome: %v\n", oneLine(err))
 	}
 	return exitCode(err)
 }

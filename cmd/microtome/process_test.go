@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -15,6 +17,7 @@ import (
 	"testing"
 
 	"microtome/bench"
+	"microtome/internal/shared"
 	"microtome/sink"
 	"microtome/unet"
 )
@@ -23,15 +26,16 @@ import (
 
 func needRuntime(t testing.TB) {
 	t.Helper()
-	if _, _, err := unet.Libraries(unet.Config{}); err != nil {
-		t.Skip(err)
-	}
+	shared.Runtime(t, func() error {
+		_, _, err := unet.Libraries(unet.Config{})
+		return err
+	})
 }
 
 func makeSlide(t testing.TB, size int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "slide.svs")
-	if err := bench.WriteSlide(path, filepath.Join(t.TempDir(), "truth.tif"), bench.Config{Size: size, Seed: 1}); err != nil {
+	if err := bench.WriteSlide(t.Context(), path, filepath.Join(t.TempDir(), "truth.tif"), bench.Config{Size: size, Seed: 1}); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -56,7 +60,7 @@ func expectNoFile(t *testing.T, dir string) {
 		if err == nil && !d.IsDir() {
 			t.Errorf("%s was left behind", p)
 		}
-		return nil
+		return nil // a folder that was never made is as good as an empty one
 	})
 	if err != nil {
 		t.Error(err)
@@ -69,9 +73,8 @@ func TestInterrupt(t *testing.T) {
 	path := makeSlide(t, 1024)
 	model := makeModel(t, unet.Architecture{Depth: 4, Base: 16, Classes: 2, MPP: 0.5, Same: true})
 	for name, signals := range map[string][]os.Signal{
-		"Ctrl-C":       {os.Interrupt},
-		"terminate":    {syscall.SIGTERM},
-		"Ctrl-C twice": {os.Interrupt, os.Interrupt},
+		"Ctrl-C":    {os.Interrupt},
+		"terminate": {syscall.SIGTERM},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "out")
@@ -98,10 +101,124 @@ func TestInterrupt(t *testing.T) {
 			if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
 				t.Errorf("%v, want exit code %d; it said:\n%s", err, exitInterrupted, said.String())
 			}
-			if len(signals) == 1 {
-				expectNoFile(t, out)
-			}
+			expectNoFile(t, out)
 		})
+	}
+}
+
+// TestSecondInterrupt: a program that does not stop for the first Ctrl-C stops for the second.
+func TestSecondInterrupt(t *testing.T) {
+	cmd := exec.Command("stuck")
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stdout)
+	for range 2 {
+		if !lines.Scan() {
+			t.Fatal("the program ended before the second signal")
+		}
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
+		t.Errorf("%v, want exit code %d", err, exitInterrupted)
+	}
+}
+
+// stuck is a program that is deaf to its context. It says when it runs, and when it was interrupted.
+func stuck() {
+	ctx, stop := interruptible(context.Background())
+	defer stop()
+	fmt.Println("running")
+	<-ctx.Done()
+	fmt.Println("interrupted")
+	select {}
+}
+
+// TestNobodysPermissions runs as a user who may neither read the slide nor write the folder.
+func TestNobodysPermissions(t *testing.T) {
+	needRuntime(t)
+	if os.Getuid() != 0 {
+		t.Skip("only root can run a program as another user; others have testdata/script/badinput.txt")
+	}
+	dir, err := os.MkdirTemp("", "nobody") // t.TempDir lies in folders that are closed to others
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	library, _, _ := unet.Libraries(unet.Config{})
+	program, err := exec.LookPath("microtome")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for from, to := range map[string]string{makeSlide(t, 300): "open.svs", makeSlide(t, 301): "closed.svs", library: "lib.so", program: "microtome"} {
+		data, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(at(to), data, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(at("closed.svs"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for slide, want := range map[string]string{
+		"closed.svs": "permission denied: make the file readable for this user",
+		"open.svs":   "permission denied: choose another folder with -o",
+	} {
+		cmd := exec.Command(at("microtome"), "segment", slide, "-o", "out")
+		cmd.Dir = dir
+		cmd.Env = []string{"ONNXRUNTIME_LIB=" + at("lib.so"), "PATH=" + os.Getenv("PATH")}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !strings.Contains(string(out), want) {
+			t.Errorf("%s: %v, it said:\n%s", slide, err, out)
+		}
+	}
+	expectNoFile(t, at("out"))
+}
+
+// TestTwoProcessesOneFolder: of two that want to write one folder at the same time one does; the other
+// says so, or comes late enough to keep what is there.
+func TestTwoProcessesOneFolder(t *testing.T) {
+	needRuntime(t)
+	path, out := makeSlide(t, 1024), filepath.Join(t.TempDir(), "out")
+	var cmds [2]*exec.Cmd
+	var said [2]bytes.Buffer
+	for i := range cmds {
+		cmds[i] = exec.Command("microtome", "segment", path, "-o", out, "--model", "passthrough", "--tile", "16", "--workers", "1")
+		cmds[i].Stderr = &said[i]
+		if err := cmds[i].Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := 0
+	for i := range cmds {
+		err := cmds[i].Wait()
+		if err == nil {
+			done++
+		} else if !strings.Contains(said[i].String(), "another microtome") {
+			t.Errorf("%v, it said:\n%s", err, said[i].String())
+		}
+	}
+	s, err := sink.ReadSummary(filepath.Join(out, "slide", "summary.json"))
+	if err != nil || done == 0 {
+		t.Fatalf("%d of 2 succeeded, %v", done, err)
+	}
+	if mask, err := sink.Describe(filepath.Join(out, "slide", "mask.tif")); err != nil || mask != s.Outputs["mask.tif"] {
+		t.Errorf("mask.tif is %v, %v; the summary says %v", mask, err, s.Outputs["mask.tif"])
 	}
 }
 

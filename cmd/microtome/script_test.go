@@ -21,6 +21,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"microtome":    func() { os.Exit(run(os.Args[1:])) },
 		"engine-alone": engineAlone,
+		"stuck":        stuck,
 	})
 }
 
@@ -81,7 +82,9 @@ func makeInputs(t *testing.T, dir string) {
 	write("text.svs", []byte("this is not a slide\n"))
 	write("text.onnx", []byte("this is not a model\n"))
 	write("empty.svs", nil)
-	check(bench.WriteSlide(at("whole.svs"), at("truth.tif"), bench.Config{Size: 1024, Seed: 1}))
+	write("drawing.png", []byte(`<svg xmlns="http://www.w3.org/2000/svg" width="50" height="50"><rect width="9" height="9"/></svg>`))
+	writePNG(t, at("...png"), 3)
+	check(bench.WriteSlide(t.Context(), at("whole.svs"), at("truth.tif"), bench.Config{Size: 1024, Seed: 1}))
 	whole, err := os.ReadFile(at("whole.svs"))
 	check(err)
 	write("truncated.svs", whole[:len(whole)*2/3])

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -93,18 +95,7 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 	p := &pipeline.Pipeline{Model: model, Config: o.Config}
 	paths := slide.Find(args...)
 	if o.dryRun {
-		var failed error
-		for path, err := range paths {
-			var plan pipeline.Plan
-			if err == nil {
-				plan, err = p.Plan(path)
-			}
-			if err == nil {
-				err = errors.Join(printPlan(stdout, plan, o.json), plan.Check())
-			}
-			failed = errors.Join(failed, err)
-		}
-		return oneLine(failed)
+		return dryRun(p, paths, stdout, stderr, o.json)
 	}
 	talk := newTalker(ctx, stderr)
 	defer talk.close()
@@ -115,6 +106,30 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 		return fmt.Errorf("%w%w", err, errReported)
 	}
 	return err
+}
+
+// dryRun prints the plan of each slide. A slide that cannot be done is told of, and the others go on.
+func dryRun(p *pipeline.Pipeline, paths iter.Seq2[string, error], stdout, stderr io.Writer, asJSON bool) error {
+	var failed pipeline.RunError
+	for path, err := range paths {
+		failed.Total++
+		var plan pipeline.Plan
+		if err == nil {
+			plan, err = p.Plan(path)
+		}
+		if err == nil {
+			err = errors.Join(printPlan(stdout, plan, asJSON), plan.Check())
+		}
+		if err != nil {
+			fmt.Fprintf(stderr, "microtome: %v\n", oneLine(err))
+			failed.Failed++
+			failed.First = cmp.Or(failed.First, err)
+		}
+	}
+	if failed.Failed > 0 {
+		return fmt.Errorf("%w%w", &failed, errReported)
+	}
+	return nil
 }
 
 func printPlan(w io.Writer, p pipeline.Plan, asJSON bool) error {

@@ -66,7 +66,7 @@ func (l logger) events() pipeline.Events {
 				if errors.As(e.Err, &se) {
 					ev.Str("stage", se.Stage)
 				}
-				ev.Err(e.Err).Msg("failed")
+				ev.Err(oneLine(e.Err)).Msg("failed")
 			case e.Kept:
 				l.Info().Str("slide", e.Slide).Str("dir", e.Dir).Msg("results kept: give --force to replace them")
 			default:
