@@ -7,8 +7,8 @@ import (
 )
 
 // Events are called as a run goes on. Logs, progress bars and measurements are listeners; the
-// pipeline itself writes to no terminal. A nil field is skipped. Calls come from the goroutine that
-// commits tiles, one at a time for each slide: a listener must return quickly.
+// pipeline itself writes to no terminal. A nil field is skipped. Calls come one at a time, TileDone from the
+// goroutine that commits tiles, the others from that of Run: a listener must return quickly.
 type Events struct {
 	Warning    func(slide, text string)
 	SlideBegin func(SlideBegin)
