@@ -160,6 +160,16 @@ func (r *fileReader) open(level int) (*vipsImage, error) {
 	return l.im, nil
 }
 
+// forget closes a level until it is read again: OpenSlide keeps 32 MB for each, and an index of its tiles.
+func (r *fileReader) forget(level int) {
+	r.mu.Lock()
+	im := r.levels[level].im
+	r.mu.Unlock()
+	if im != nil {
+		r.drop(level, im)
+	}
+}
+
 // drop lets go of an image unless it has been replaced already.
 func (r *fileReader) drop(level int, im *vipsImage) {
 	r.mu.Lock()

@@ -184,6 +184,9 @@ func (s *Slide) Thumbnail(ctx context.Context, edge int) (*image.RGBA, error) {
 	}
 	size := func(n int) int { return max(1, int(float64(n)/down)) }
 	v := &View{slide: s, level: level, scale: down / s.info.Levels[level].Downsample, size: image.Pt(size(full.X), size(full.Y))}
+	if r, ok := s.reader.(*fileReader); ok {
+		defer r.forget(level) // one picture is all that it is read for
+	}
 	out := image.NewRGBA(image.Rectangle{Max: v.size})
 	const step = 128 // reads in squares: a level may be far larger than its thumbnail
 	pix := make([]byte, 3*step*step)
