@@ -14,7 +14,8 @@ for slide in "$@"; do
 		--model "${MODEL:-passthrough}" --memory "${MEMORY:-1GiB}" ${OPTIONS:-} --json >"$out/json" 2>"$out/log" || { cat "$out/log" >&2; exit 1; }
 	pixels=$(sed 's/.*"expected":\([0-9]*\).*/\1/' "$out/json")
 	bytes=$(sed 's/.*"mask.tif":{"bytes":\([0-9]*\).*/\1/' "$out/json")
-	awk -v slide="$slide" -v px="$pixels" -v bytes="$bytes" '{
-		printf "%s: %.0f Mpx in %.1f s (%.1f Mpx/s), %.1f processor seconds (%.1f Mpx each), peak %.0f MiB, mask %.2f GiB\n",
-			slide, px/1e6, $3, px/1e6/$3, $1+$2, px/1e6/($1+$2), $4/1024, bytes/2^30 }' "$out/time"
+	infer=$(sed 's/.*"stage":"infer","seconds":\([0-9.]*\).*/\1/' "$out/json")
+	awk -v slide="$slide" -v px="$pixels" -v bytes="$bytes" -v infer="$infer" '{
+		printf "%s: %.0f Mpx in %.1f s (%.1f Mpx/s), %.1f processor seconds (%.1f Mpx each, %.1f without the network), peak %.0f MiB, mask %.2f GiB\n",
+			slide, px/1e6, $3, px/1e6/$3, $1+$2, px/1e6/($1+$2), px/1e6/($1+$2-infer), $4/1024, bytes/2^30 }' "$out/time"
 done

@@ -18,7 +18,7 @@ static void mt_heaps(int n) {
 #ifdef __GLIBC__
 	mallopt(M_ARENA_MAX, n);
 	mallopt(M_MMAP_THRESHOLD, 1 << 20);
-	mallopt(M_TRIM_THRESHOLD, 8 << 20);
+	mallopt(M_TRIM_THRESHOLD, 2 << 20);
 #endif
 }
 
