@@ -31,9 +31,9 @@ func (e *RunError) Error() string {
 
 func (e *RunError) Unwrap() error { return e.First }
 
-// Run segments slides one after another, each once however often it is named. A slide that fails is reported by SlideEnd and the run goes
-// on; at the end a *RunError says how many did. When ctx ends, Run stops within the current tile and
-// returns the cause of ctx; what the current slide had written is removed.
+// Run segments slides one after another, each once however often it is named. A slide that fails is
+// reported by SlideEnd and the run goes on; at the end a *RunError says how many did. When ctx ends, Run
+// stops within the current tile and returns the cause of ctx; what the current slide had written is removed.
 func (p *Pipeline) Run(ctx context.Context, paths iter.Seq2[string, error]) error {
 	if err := p.Config.Validate(); err != nil {
 		return err
