@@ -9,7 +9,7 @@ import (
 
 // adviseHugePages asks the kernel for pages of 2 MiB behind the engine's arena, which asks for none
 // itself. Tensors are read and written in long strides: without it a run of a base 16, depth 4 network
-// takes a fifth longer, most of it in page faults and address look-ups. Kernels that give huge pages to
+// takes a tenth to a fifth longer, most of it in page faults and address look-ups. Kernels that give huge pages to
 // everybody, or to nobody, do what they always do.
 //
 // The engine does not tell where its arena is, so it is known by its size: private memory without a
