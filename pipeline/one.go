@@ -95,9 +95,6 @@ func (p *Pipeline) one(ctx context.Context, path string, res *results) (end Slid
 		return fail("open", err)
 	}
 	defer func() { end.Err = errors.Join(end.Err, s.Close()) }()
-	if err := s.plan.Check(); err != nil {
-		return fail("plan", err)
-	}
 	fingerprint, err := sink.Fingerprint(path)
 	if err == nil {
 		s.path, err = absolute(path)
@@ -114,6 +111,9 @@ func (p *Pipeline) one(ctx context.Context, path string, res *results) (end Slid
 			return fail("plan", fmt.Errorf("%s holds results %w: give --force to replace them, or another -o", end.Dir, err))
 		}
 		return end
+	}
+	if err := s.plan.Check(); err != nil {
+		return fail("plan", err)
 	}
 	p.Events.slideBegin(SlideBegin{Slide: path, Plan: s.plan})
 	for _, w := range s.warnings {

@@ -9,8 +9,9 @@
 // # Files
 //
 // A file under its final name is whole. It is written in a folder named .partial beside that name,
-// synced, and renamed; an error or Abort removes it, and the folder with the last of them. [WriteSummary] is to be called last: summary.json
-// says that the rest is there.
+// synced, and renamed; an error or Abort removes it, and the folder with the last of them. A [Stage] does
+// the same for the files of a slide together: they are made there, under a lock, and published at once,
+// summary.json last, which says that the rest is there. Until then earlier results stay.
 //
 // # Memory
 //

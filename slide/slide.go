@@ -71,9 +71,6 @@ func New(r BlockReader, cacheBytes int64) *Slide {
 // Info returns what the slide says of itself.
 func (s *Slide) Info() Info { return s.info }
 
-// CacheBytes returns the bound of the cache of decoded blocks.
-func (s *Slide) CacheBytes() int64 { return s.cache.max }
-
 // Decoded returns how many blocks, and bytes of pixels, have been decoded so far.
 func (s *Slide) Decoded() (blocks, bytes int64) {
 	s.cache.mu.Lock()

@@ -46,7 +46,8 @@ A folder is searched with its subfolders for %s;
 folders with results, hidden ones and the data of MRXS files are passed over. Two slides of one name
 get OUT/NAME and OUT/NAME-2.
 
-Results that are already there are kept; --force replaces them. Paths of results go to standard
+Results that are already there are kept; those of another model, resolution or region are an error.
+--force replaces both. Paths of results go to standard
 output, one a line. What happens goes to standard error: as a progress bar on a terminal, as JSON
 lines elsewhere.
 
@@ -62,7 +63,7 @@ Exit codes: 0 all done, 1 failed, 2 usage, 3 some slides failed, 130 interrupted
 	f.StringVarP(&o.Out, "out", "o", o.Out, "`FOLDER` for the results")
 	f.StringVar(&o.model, "model", o.model, "built-in model ("+strings.Join(unet.Builtin(), ", ")+") or ONNX `FILE`")
 	f.StringVar(&o.unet.Device, "device", o.unet.Device, "`DEVICE` the model runs on: auto, cpu, cuda[:N]")
-	f.StringVar(&o.unet.Library, "onnxruntime", o.unet.Library, "ONNX Runtime library `FILE` (default: $ONNXRUNTIME_LIB, beside the program, the system's)")
+	f.StringVar(&o.unet.Library, "onnxruntime", o.unet.Library, "ONNX Runtime library `FILE` (default: $ONNXRUNTIME_LIB, beside the program or in ../lib, the system's)")
 	f.Var((*byteSize)(&o.Memory), "memory", "memory that the whole run may use")
 	f.IntVar(&o.Workers, "workers", o.Workers, "tiles at a time, 0: one a processor, fewer where memory is short")
 	f.IntVar(&o.Tile, "tile", o.Tile, "edge of a tile's core in `PIXELS`, 0: chosen by memory")
