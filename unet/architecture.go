@@ -112,11 +112,7 @@ func (a Architecture) channels() int {
 
 // metadataOf returns what stands in the file for readers of the model.
 func metadataOf(c Card, channels int, g Geometry) [][2]string {
-	if c.Classes == nil {
-		for i := range max(channels, 2) {
-			c.Classes = append(c.Classes, fmt.Sprintf("class %d", i))
-		}
-	}
+	c.Classes = classNames(c.Classes, channels)
 	return append(c.metadata(), [][2]string{
 		{keyStride, strconv.Itoa(g.Stride)},
 		{keyBefore, strconv.Itoa(g.Before)},

@@ -1,0 +1,186 @@
+package unet
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"microtome/unet/network"
+)
+
+// ttaModel is a network under augmentation, on Gorgonia.
+func ttaModel(t *testing.T, s network.Shape, c Card) Engine {
+	m, err := NewGorgonia(s, randomParams(s, 5), c, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return TTA(m)
+}
+
+// TestTTASeams is TestSeams, with its control, under augmentation: margins must hold for turned tiles too.
+func TestTTASeams(t *testing.T) {
+	onDirect(t)
+	for _, a := range []Architecture{{Depth: 1, Base: 3}, {Depth: 3, Base: 3}, {Depth: 3, Base: 3, Same: true}, {Depth: 2, Base: 3, Same: true}} {
+		t.Run(fmt.Sprintf("same %v/%d", a.Same, a.Depth), func(t *testing.T) {
+			a.Seed = 4
+			n := openNetworkOn(t, a, Config{Device: "gorgonia", TTA: true})
+			if g := a.Geometry(); n.geometry.Before != g.After || n.geometry.After != g.After {
+				t.Errorf("geometry %+v of a network with %+v", n.geometry, g)
+			}
+			p := randomPicture(rand.New(rand.NewPCG(8, uint64(a.Depth))), 140, 113)
+			differ, share := n.tilesDiffer(t, p, 64, 0)
+			if differ > 0 || share < 0.05 || share > 0.95 {
+				t.Errorf("%d pixels differ, label 1 on %.1f %%", differ, 100*share)
+			}
+			if a.Depth == 1 {
+				return
+			}
+			if differ, _ := n.forgetting(n.geometry.Stride).tilesDiffer(t, p, 64, 0); differ == 0 {
+				t.Errorf("tiles that see one stride less make no difference")
+			}
+		})
+	}
+}
+
+// What comes of a turned image is what comes of the image, turned. The model itself is not like that.
+func TestTTATurnsWithTheImage(t *testing.T) {
+	for classes := 1; classes <= 3; classes++ {
+		m := ttaModel(t, network.Shape{Depth: 3, Base: 3, Channels: 3, Classes: classes}, Card{})
+		bare := m.(*tta).Engine
+		g := m.Spec().Geometry
+		w, h := 2*g.Stride, 3*g.Stride
+		iw, ih := g.Input(w), g.Input(h)
+		image := randomPicture(rand.New(rand.NewPCG(3, 3)), iw, ih).pixels
+		probabilities := func(w, h int, in []byte) []float32 {
+			out := make([]float32, classes*w*h)
+			if err := m.Logits(t.Context(), w, h, in, out); err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		want := probabilities(w, h, image)
+		differ := 0
+		for k := range 8 {
+			turnedIn, v := make([]byte, 0, len(image)), turned(k, iw, ih)
+			tw, th := w, h
+			if v.swapped {
+				tw, th = h, w
+			}
+			for y := range g.Input(th) {
+				for x := range g.Input(tw) {
+					turnedIn = append(turnedIn, image[3*v.at(x, y):][:3]...)
+				}
+			}
+			got := probabilities(tw, th, turnedIn)
+			v = turned(k, w, h)
+			for c := range classes {
+				for y := range th {
+					for x := range tw {
+						a, b := got[(c*th+y)*tw+x], want[c*w*h+v.at(x, y)]
+						if !(math.Abs(float64(a-b)) < 1e-5) {
+							t.Fatalf("%d classes, turned by %d: %g at %d, %d, want %g", classes, k, a, x, y, b)
+						}
+					}
+				}
+			}
+			if k > 0 && k < 4 {
+				b := bare.Spec().Geometry
+				cut := func(in []byte) (out []float32) {
+					p := picture{iw, ih, in}
+					d := g.Before - b.Before
+					out = make([]float32, classes*w*h)
+					if err := bare.Logits(t.Context(), w, h, p.read(d, d, b.Input(w), b.Input(h)), out); err != nil {
+						t.Fatal(err)
+					}
+					return out
+				}
+				x, y := cut(turnedIn), cut(image)
+				for i := range w * h {
+					if math.Abs(float64(x[i]-y[v.at(i%w, i/w)])) > 1e-3 {
+						differ++
+					}
+				}
+			}
+		}
+		if differ < w*h/10 {
+			t.Errorf("the model alone turns with the image: the test is blind")
+		}
+	}
+}
+
+// The eight views are all different, and each shows every pixel once.
+func TestViews(t *testing.T) {
+	const w, h = 3, 2
+	seen := map[string]bool{}
+	for k := range 8 {
+		v := turned(k, w, h)
+		tw, th := w, h
+		if v.swapped {
+			tw, th = h, w
+		}
+		var order []int
+		hit := [w * h]bool{}
+		for y := range th {
+			for x := range tw {
+				order = append(order, v.at(x, y))
+				hit[v.at(x, y)] = true
+			}
+		}
+		if hit != [w * h]bool{true, true, true, true, true, true} {
+			t.Errorf("view %d shows %v", k, order)
+		}
+		seen[fmt.Sprint(v.swapped, order)] = true
+	}
+	if len(seen) != 8 {
+		t.Errorf("%d different views", len(seen))
+	}
+}
+
+// Labels follow the averaged probabilities and the threshold, and a batch is its tiles.
+func TestTTALabels(t *testing.T) {
+	for classes := 1; classes <= 3; classes++ {
+		for _, threshold := range []float64{0.5, 0.65} {
+			m := ttaModel(t, network.Shape{Depth: 1, Base: 4, Channels: 3, Classes: classes, Same: true}, Card{Threshold: threshold})
+			const core = 16
+			edge := m.Spec().Geometry.Input(core)
+			in := randomPicture(rand.New(rand.NewPCG(2, 2)), edge, 2*edge).pixels
+			labels := make([]byte, 2*core*core)
+			if err := m.Predict(t.Context(), 2, in, labels); err != nil {
+				t.Fatal(err)
+			}
+			counts := map[byte]int{}
+			for tile := range 2 {
+				log := make([]float32, classes*core*core)
+				if err := m.Logits(t.Context(), core, core, in[tile*3*edge*edge:][:3*edge*edge], log); err != nil {
+					t.Fatal(err)
+				}
+				for i := range core * core {
+					got := labels[tile*core*core+i]
+					counts[got]++
+					background, best, value := 0.0, 1, float64(log[i])
+					if classes > 1 {
+						background, value = float64(log[i]), math.Inf(-1)
+						for c := 1; c < classes; c++ {
+							if v := float64(log[c*core*core+i]); v > value {
+								best, value = c, v
+							}
+						}
+					}
+					p := 1 / (1 + math.Exp(background-value))
+					want := byte(0)
+					if p > threshold {
+						want = byte(best)
+					}
+					if got != want && math.Abs(p-threshold) > 1e-5 {
+						t.Fatalf("%d classes, threshold %g: label %d, p %g", classes, threshold, got, p)
+					}
+				}
+			}
+			if len(counts) < 2 {
+				t.Errorf("%d classes, threshold %g: labels %v: the test is blind", classes, threshold, counts)
+			}
+		}
+	}
+}
