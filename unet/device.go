@@ -94,13 +94,19 @@ func (d device) append(options *ort.SessionOptions) error {
 
 // A Device is a place where models can run, or the reason why they cannot.
 type Device struct {
-	Name string
-	Err  error
+	Name    string
+	Library bool   // it needs ONNX Runtime
+	Found   string // what it can do
+	Err     error
 }
 
 // Devices lists the devices and tries each.
 func Devices(cfg Config) []Device {
-	list := []Device{{Name: "cpu"}, {Name: "cuda:0"}, {Name: gorgoniaName}}
+	list := []Device{
+		{Name: "cpu", Library: true, Found: "available"},
+		{Name: "cuda:0", Library: true, Found: "available"},
+		{Name: gorgoniaName, Found: "available, for models that microtome trained"},
+	}
 	for i := range list {
 		m, err := open("haematoxylin", Config{Device: list[i].Name, Library: cfg.Library}, false)
 		if list[i].Err = errors.Unwrap(err); err == nil { // without the model's name

@@ -70,7 +70,7 @@ func newGorgonia(spec Spec, s network.Shape, params network.Params, threads int)
 
 func (e *gorgonia) Spec() Spec { return e.spec }
 
-// Bytes counts the arena of a pass, the image and the logits as floats, and what a graph takes whatever its size.
+// Bytes counts the arena of a pass, the image as floats, and what a graph takes whatever its size.
 func (e *gorgonia) Bytes(core int) int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -81,7 +81,8 @@ func (e *gorgonia) Bytes(core int) int64 {
 	if err != nil {
 		return 1 << 40 // no such tile, or it could not run
 	}
-	n := p.ops.Arena.Bytes() + 4*int64(len(p.image)+e.spec.Logits*core*core) + 8<<20
+	edge := e.spec.Geometry.Input(core)
+	n := p.ops.Arena.Bytes() + 4*int64(edge)*int64(edge)*int64(e.spec.Channels) + 8<<20
 	e.bytes[core] = n
 	return n
 }
@@ -153,6 +154,7 @@ func (e *gorgonia) run(ctx context.Context, w, h int, in []byte, row func(row in
 		return err
 	}
 	p.ops.Stop = ctx.Err
+	p.image = grown(p.image, len(in))
 	normalise(in, p.image, e.spec.Channels, e.spec.Card)
 	out, err := p.forward.Run(p.image)
 	if err != nil {
@@ -238,7 +240,6 @@ func (e *gorgonia) build(w, h int) (*pass, error) {
 	if p.forward, err = network.NewForward(e.shape, e.params, ih, iw, p.ops); err != nil {
 		return nil, fmt.Errorf("gorgonia: %s", firstLine(err))
 	}
-	p.image = make([]float32, e.spec.Channels*iw*ih)
 	return p, nil
 }
 
