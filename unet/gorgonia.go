@@ -37,21 +37,18 @@ type gorgonia struct {
 // NewGorgonia runs a network from memory, with as many threads for each prediction as asked, 0: one. It shares the values of
 // params, which must not change while it predicts. Card gives the names, the normalisation and the threshold.
 func NewGorgonia(s network.Shape, params network.Params, c Card, threads int) (Engine, error) {
-	if err := errors.Join(s.Check(params), c.Validate()); err != nil {
+	a := architectureOf(s, c)
+	if err := errors.Join(s.Check(params), a.Validate()); err != nil {
 		return nil, err
 	}
 	c.Classes = classNames(c.Classes, s.Classes)
-	if len(c.Classes) != max(s.Classes, 2) {
-		return nil, fmt.Errorf("a network of %d classes with %d class names: give %d", s.Classes, len(c.Classes), max(s.Classes, 2))
-	}
-	a := Architecture{Depth: s.Depth, Same: s.Same}
 	return newGorgonia(Spec{Name: c.Name, Geometry: a.Geometry(), Channels: s.Channels, Classes: c.Classes, MPP: c.MPP, Card: c}, s, params, threads), nil
 }
 
 // openGorgonia is for a file that microtome wrote.
 func openGorgonia(f *onnxFile, spec Spec) (Engine, error) {
 	s, params, _, err := f.trained()
-	if err == nil && spec.Geometry != (Architecture{Depth: s.Depth, Same: s.Same}).Geometry() {
+	if err == nil && spec.Geometry != architectureOf(s, Card{}).Geometry() {
 		err = errNotTrained
 	}
 	if err != nil {
@@ -64,7 +61,7 @@ func newGorgonia(spec Spec, s network.Shape, params network.Params, threads int)
 	spec.Engine, spec.Logits = "gorgonia, cpu", s.Classes
 	return &gorgonia{
 		spec: spec, shape: s, params: params, handicap: spec.Card.handicap(), threads: max(threads, 1),
-		origin: Architecture{Depth: s.Depth, Same: s.Same}.shrink(), bytes: map[int]int64{},
+		origin: architectureOf(s, Card{}).shrink(), bytes: map[int]int64{},
 	}
 }
 

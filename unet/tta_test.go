@@ -201,3 +201,91 @@ func TestTTAWantsLogits(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A grid is an image by rows, for turning it without arithmetic on indices.
+type grid[T any] [][]T
+
+func (g grid[T]) mirrored() (out grid[T]) {
+	for _, row := range g {
+		row = slices.Clone(row)
+		slices.Reverse(row)
+		out = append(out, row)
+	}
+	return out
+}
+
+func (g grid[T]) transposed() (out grid[T]) {
+	for x := range g[0] {
+		var row []T
+		for _, from := range g {
+			row = append(row, from[x])
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+// quarters turns an image by 90° to the right.
+func (g grid[T]) quarters(n int) grid[T] {
+	for range n {
+		g = g.transposed().mirrored()
+	}
+	return g
+}
+
+// The average is what it says: of the model's probabilities on the image turned in eight ways, turned back.
+func TestTTAIsTheAverage(t *testing.T) {
+	m := ttaModel(t, network.Shape{Depth: 3, Base: 3, Channels: 3, Classes: 2}, Card{})
+	bare := m.(*tta).Engine
+	wide, narrow := m.Spec().Geometry, bare.Spec().Geometry
+	w, h := 2*wide.Stride, 3*wide.Stride
+	in := randomPicture(rand.New(rand.NewPCG(9, 9)), wide.Input(w), wide.Input(h))
+	var image grid[[3]byte]
+	for y := range in.h {
+		var row [][3]byte
+		for x := range in.w {
+			row = append(row, [3]byte(in.pixels[3*(y*in.w+x):]))
+		}
+		image = append(image, row)
+	}
+	// foreground runs the model and gives the probability of label 1.
+	foreground := func(image grid[[3]byte]) (p grid[float64]) {
+		cut := wide.Before - narrow.Before
+		w, h := len(image[0])-wide.Before-wide.After, len(image)-wide.Before-wide.After
+		var pixels []byte
+		for _, row := range image[cut:][:narrow.Input(h)] {
+			for _, px := range row[cut:][:narrow.Input(w)] {
+				pixels = append(pixels, px[:]...)
+			}
+		}
+		logits := make([]float32, 2*w*h)
+		if err := bare.Logits(t.Context(), w, h, pixels, logits); err != nil {
+			t.Fatal(err)
+		}
+		for y := range h {
+			var row []float64
+			for x := range w {
+				row = append(row, 1/(1+math.Exp(float64(logits[y*w+x]-logits[w*h+y*w+x]))))
+			}
+			p = append(p, row)
+		}
+		return p
+	}
+	want := make([]float64, w*h)
+	for n := range 4 {
+		for _, p := range []grid[float64]{foreground(image.quarters(n)).quarters(4 - n), foreground(image.mirrored().quarters(n)).quarters(4 - n).mirrored()} {
+			for i := range want {
+				want[i] += p[i/w][i%w] / 8
+			}
+		}
+	}
+	got := make([]float32, 2*w*h)
+	if err := m.Logits(t.Context(), w, h, in.pixels, got); err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range want {
+		if math.Abs(math.Exp(float64(got[w*h+i]))-p) > 1e-5 {
+			t.Fatalf("pixel %d: probability %g, want %g", i, math.Exp(float64(got[w*h+i])), p)
+		}
+	}
+}
