@@ -29,7 +29,7 @@ func (o *Ops) CropConcat(skip, x *gorgonia.Node) (*gorgonia.Node, error) {
 	}
 	return (&op{
 		owner: o,
-		name: "concat", shape: tensor.Shape{batch, channels, h, w}, wrt: []bool{true, true},
+		name:  "concat", shape: tensor.Shape{batch, channels, h, w}, wrt: []bool{true, true},
 		do: func(out []float32, in [][]float32) {
 			each(func(at, to int) { copy(out[to:][:w], in[0][at:][:w]) })
 			for i := range batch {
