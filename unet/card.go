@@ -93,6 +93,16 @@ func (c Card) Validate() error {
 	return nil
 }
 
+// classNames returns names, or class 0, class 1 and so on for as many channels of logits.
+func classNames(names []string, channels int) []string {
+	if names == nil {
+		for i := range max(channels, 2) {
+			names = append(names, fmt.Sprintf("class %d", i))
+		}
+	}
+	return names
+}
+
 // scale returns the factor of a pixel's value.
 func (c Card) scale() float32 { return cmp.Or(c.Scale, 1.0/255) }
 

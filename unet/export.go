@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
+	"reflect"
 	"strings"
 
 	"microtome/unet/network"
@@ -71,11 +71,7 @@ func (f *onnxFile) trained() (s network.Shape, p network.Params, c Card, err err
 	if err != nil {
 		return s, nil, c, err
 	}
-	same := slices.EqualFunc(f.nodes, g.nodes, func(a, b opNode) bool { return a.op == b.op }) && len(f.weights) == len(g.weights)
-	for name, w := range g.weights {
-		same = same && string(f.weights[name].raw) == string(w.raw)
-	}
-	if !same {
+	if !reflect.DeepEqual(f.nodes, g.nodes) || !reflect.DeepEqual(f.weights, g.weights) {
 		return s, nil, c, errNotTrained
 	}
 	return s, p, c, nil

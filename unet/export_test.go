@@ -94,6 +94,7 @@ func TestImportRefusesOtherFiles(t *testing.T) {
 		"other threshold":   {withMetadata(good, keyThreshold, "0.9"), "training"},
 		"other mean":        {withMetadata(good, keyMean, "9"), "training"},
 		"another operator":  {bytes.ReplaceAll(good, message{}.text(4, "Relu"), message{}.text(4, "Tanh")), "training"},
+		"other wires":       {bytes.ReplaceAll(good, []byte("relu_5"), []byte("relu_7")), "training"},
 		"width":             {withMetadata(good, keyArchitecture, `{"depth":8,"base":256,"channels":3,"classes":2}`), ""},
 	} {
 		if _, _, _, err := Import(c.data); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {

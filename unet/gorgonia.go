@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"microtome/unet/network"
@@ -246,25 +245,5 @@ func (e *gorgonia) Close() error {
 	defer e.closing.Unlock()
 	e.closed = true
 	e.drop(func(*pass) bool { return true })
-	return nil
-}
-
-// classNames returns names, or class 0, class 1 and so on for as many channels of logits.
-func classNames(names []string, channels int) []string {
-	if names == nil {
-		for i := range max(channels, 2) {
-			names = append(names, fmt.Sprintf("class %d", i))
-		}
-	}
-	return names
-}
-
-// givesLogits reports a model whose last step turns logits into probabilities.
-func (f *onnxFile) givesLogits() error {
-	for _, n := range f.nodes {
-		if slices.Contains(n.outputs, f.outputs[len(f.outputs)-1].name) && (n.op == "Softmax" || n.op == "Sigmoid") {
-			return fmt.Errorf("--tta averages the probabilities of logits, and the model ends in %s: export it without", strings.ToLower(n.op))
-		}
-	}
 	return nil
 }

@@ -244,6 +244,11 @@ func FuzzParseONNX(f *testing.F) {
 	}
 	f.Add(small)
 	f.Add(withMetadata(usual.bytes(), facts()...))
+	ours, err := Architecture{Depth: 1, Base: 1, Classes: 2}.ONNX()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(ours)
 	f.Add([]byte{})
 	f.Add([]byte{0x3a, 0x02, 0x0a, 0x00})
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -252,6 +257,10 @@ func FuzzParseONNX(f *testing.F) {
 		file, err := parseONNX(data)
 		if err == nil {
 			file.footprint()
+			_ = file.givesLogits()
+			if s, p, _, err := file.trained(); err == nil && s.Check(p) != nil {
+				t.Error("a network was read that is none")
+			}
 			if s, err := file.spec(); err == nil && !file.standard() {
 				if wrapped, err := file.wrap(&s); err == nil {
 					if again, err := parseONNX(wrapped); err != nil || len(again.outputs) != 2 {
