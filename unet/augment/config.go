@@ -54,7 +54,7 @@ func NewDefaultConfig() Config {
 		Shift: true, Rotate: true, Flip: true, ScaleMin: 0.7, ScaleMax: 1.3,
 		Elastic: 10, ElasticGrid: 3,
 		Brightness: 0.15, Contrast: 0.2, Gamma: 0.2, Blur: 1, Noise: 6,
-		Stain: 0.4, StainTurn: 12, ChannelMix: 0.1, Grey: 0.1,
+		Stain: 0.5, StainTurn: 15, ChannelMix: 0.1, Grey: 0.1,
 	}
 }
 
@@ -62,7 +62,7 @@ func NewDefaultConfig() Config {
 func None() Config { return Config{ScaleMin: 1, ScaleMax: 1, ElasticGrid: 3} }
 
 // The most nodes in a row of the elastic grid.
-const maxGrid = 16
+const maxGrid = 8
 
 // Validate returns the first thing that is wrong with c.
 func (c Config) Validate() error {

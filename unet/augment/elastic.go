@@ -68,9 +68,9 @@ func (f *field) line(y float64) (l line) {
 
 // at returns the displacement at the place in the line that the weights stand for.
 func (l *line) at(w *weights, n int) (dx, dy float64) {
-	for i := range n {
-		dx += w[i] * l.dx[i]
-		dy += w[i] * l.dy[i]
+	for i, v := range w[:n] {
+		dx += v * l.dx[i]
+		dy += v * l.dy[i]
 	}
 	return dx, dy
 }

@@ -44,8 +44,8 @@ func (s *Sampler) image(w *Warp, src raster.RGB) raster.RGB {
 			l := w.elastic.line(float64(y))
 			row := out.Pix[3*y*w.size:][:3*w.size]
 			for x := range w.size {
-				sx, sy := w.at(&l, &s.columns[x], float64(x), float64(y))
-				interpolateCubic(row[3*x:][:3:3], src, sx, sy)
+				sx, sy := w.at(&l, &s.columns[x], float64(y))
+				interpolateCubic(row[3*x:][:3:3], &src, sx, sy)
 			}
 		}
 		return out
@@ -58,11 +58,14 @@ func (s *Sampler) image(w *Warp, src raster.RGB) raster.RGB {
 			py := place(y*n+j, n)
 			l := w.elastic.line(py)
 			for x := range w.size {
-				sum := s.sums[3*x:][:3:3]
-				for i := range n {
-					sx, sy := w.at(&l, &s.columns[x*n+i], place(x*n+i, n), py)
-					addLinear(sum, src, sx, sy)
+				var red, green, blue int
+				for i := x * n; i < (x+1)*n; i++ {
+					sx, sy := w.at(&l, &s.columns[i], py)
+					r, g, b := linear(&src, sx, sy)
+					red, green, blue = red+r, green+g, blue+b
 				}
+				sum := s.sums[3*x:][:3:3]
+				sum[0], sum[1], sum[2] = sum[0]+red, sum[1]+green, sum[2]+blue
 			}
 		}
 		row := out.Pix[3*y*w.size:][:3*w.size]
@@ -75,11 +78,12 @@ func (s *Sampler) image(w *Warp, src raster.RGB) raster.RGB {
 
 // split returns the pixel at or before a coordinate, and the place between it and the next.
 func split(x float64) (pixel, place int) {
-	p := int(math.Floor(x*places + 0.5))
+	const shift = 1 << 40 // makes it positive, so that cutting off what follows the point rounds down
+	p := int(x*places+(shift+0.5)) - shift
 	return p >> placesBits, p & (places - 1)
 }
 
-func interpolateCubic(dst []byte, src raster.RGB, sx, sy float64) {
+func interpolateCubic(dst []byte, src *raster.RGB, sx, sy float64) {
 	x, px := split(sx)
 	y, py := split(sy)
 	var column, row [4]int // offsets of the pixels
@@ -92,8 +96,8 @@ func interpolateCubic(dst []byte, src raster.RGB, sx, sy float64) {
 		row = [4]int{3 * (y - 1) * src.W, 3 * y * src.W, 3 * (y + 1) * src.W, 3 * (y + 2) * src.W}
 	} else {
 		for k := range 4 {
-			column[k] = 3 * raster.Reflect(x+k-1, src.W)
-			row[k] = 3 * raster.Reflect(y+k-1, src.H) * src.W
+			column[k] = 3 * mirror(x+k-1, src.W)
+			row[k] = 3 * mirror(y+k-1, src.H) * src.W
 		}
 	}
 	wx, wy := &cubic[px], &cubic[py]
@@ -113,18 +117,31 @@ func rounded(sum int) byte {
 	return byte(min(max((sum+one*one/2)>>(2*oneBits), 0), 255))
 }
 
-// addLinear adds the colour at a place of the source, interpolated bilinearly, times places².
-func addLinear(sum []int, src raster.RGB, sx, sy float64) {
+// linear returns the colour at a place of the source, interpolated bilinearly, times places².
+func linear(src *raster.RGB, sx, sy float64) (r, g, b int) {
 	x, px := split(sx)
 	y, py := split(sy)
 	x1, y1 := x+1, y+1
 	if x < 0 || x1 >= src.W || y < 0 || y1 >= src.H {
-		x, x1 = raster.Reflect(x, src.W), raster.Reflect(x1, src.W)
-		y, y1 = raster.Reflect(y, src.H), raster.Reflect(y1, src.H)
+		x, x1 = mirror(x, src.W), mirror(x1, src.W)
+		y, y1 = mirror(y, src.H), mirror(y1, src.H)
 	}
 	p00, p10, p01, p11 := src.At(x, y), src.At(x1, y), src.At(x, y1), src.At(x1, y1)
 	w00, w10, w01, w11 := (places-px)*(places-py), px*(places-py), (places-px)*py, px*py
-	sum[0] += w00*int(p00[0]) + w10*int(p10[0]) + w01*int(p01[0]) + w11*int(p11[0])
-	sum[1] += w00*int(p00[1]) + w10*int(p10[1]) + w01*int(p01[1]) + w11*int(p11[1])
-	sum[2] += w00*int(p00[2]) + w10*int(p10[2]) + w01*int(p01[2]) + w11*int(p11[2])
+	return w00*int(p00[0]) + w10*int(p10[0]) + w01*int(p01[0]) + w11*int(p11[0]),
+		w00*int(p00[1]) + w10*int(p10[1]) + w01*int(p01[1]) + w11*int(p11[1]),
+		w00*int(p00[2]) + w10*int(p10[2]) + w01*int(p01[2]) + w11*int(p11[2])
+}
+
+// mirror is raster.Reflect, without its divisions where one reflection suffices.
+func mirror(i, n int) int {
+	if i < 0 {
+		i = -i
+	}
+	if i >= n {
+		if i = 2*(n-1) - i; i < 0 {
+			return raster.Reflect(i, n)
+		}
+	}
+	return i
 }

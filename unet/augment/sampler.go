@@ -10,7 +10,7 @@ import (
 type Sampler struct {
 	Config Config // must be valid
 
-	columns []weights
+	columns []column
 	sums    []int
 	planes  [3][]float32
 	blurred []float32

@@ -76,13 +76,14 @@ func logUniform(r *rand.Rand, lo, hi float64) float64 {
 // At returns the place in the source that the tile shows at (x, y). It may lie outside the source, which
 // is then mirrored.
 func (w Warp) At(x, y float64) (sx, sy float64) {
-	l, c := w.elastic.line(y), w.elastic.weights(x)
-	return w.at(&l, &c, x, y)
+	l := w.elastic.line(y)
+	return w.at(&l, &column{x, w.elastic.weights(x)}, y)
 }
 
-func (w *Warp) at(l *line, c *weights, x, y float64) (sx, sy float64) {
-	dx, dy := l.at(c, w.elastic.n)
-	x, y = x+dx, y+dy
+func (w *Warp) at(l *line, c *column, y float64) (sx, sy float64) {
+	dx, dy := l.at(&c.nodes, w.elastic.n)
+	x := c.x + dx
+	y += dy
 	return w.m[0][0]*x + w.m[0][1]*y + w.m[0][2], w.m[1][0]*x + w.m[1][1]*y + w.m[1][2]
 }
 
@@ -96,18 +97,25 @@ func (w Warp) Labels(src raster.Labels) raster.Labels {
 		l := w.elastic.line(float64(y))
 		row := out.Pix[y*w.size:][:w.size]
 		for x := range row {
-			sx, sy := w.at(&l, &columns[x], float64(x), float64(y))
-			row[x] = src.At(raster.Reflect(int(math.Floor(sx+0.5)), src.W), raster.Reflect(int(math.Floor(sy+0.5)), src.H))
+			sx, sy := w.at(&l, &columns[x], float64(y))
+			row[x] = src.At(mirror(int(math.Floor(sx+0.5)), src.W), mirror(int(math.Floor(sy+0.5)), src.H))
 		}
 	}
 	return out
 }
 
-// columns returns the weights of the elastic field's nodes at each column of the tile, n places a pixel.
-func (w *Warp) columns(scratch []weights, n int) []weights {
+// A column is a column of places in the tile, with the weights of the elastic field's nodes there.
+type column struct {
+	x     float64
+	nodes weights
+}
+
+// columns returns the columns of the tile, n a pixel, in the memory of scratch if it suffices.
+func (w *Warp) columns(scratch []column, n int) []column {
 	scratch = scratch[:0]
 	for i := range w.size * n {
-		scratch = append(scratch, w.elastic.weights(place(i, n)))
+		x := place(i, n)
+		scratch = append(scratch, column{x, w.elastic.weights(x)})
 	}
 	return scratch
 }
