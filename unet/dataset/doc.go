@@ -1,0 +1,2 @@
+// Package dataset reads images in which every instance is marked, for training.
+package dataset
