@@ -31,13 +31,14 @@ var (
 type folder struct {
 	dir    string
 	files  []string            // paths from dir, with slashes, sorted
-	dirs   map[string]bool     // the same of subfolders
+	isFile map[string]bool     // the same
+	isDir  map[string]bool     // the same of subfolders
 	byStem map[string][]string // files by their paths without extension
 }
 
 // walk lists a folder and its subfolders, but not what is hidden.
 func walk(dir string) (*folder, error) {
-	f := &folder{dir: dir, dirs: map[string]bool{}, byStem: map[string][]string{}}
+	f := &folder{dir: dir, isFile: map[string]bool{}, isDir: map[string]bool{}, byStem: map[string][]string{}}
 	root := dir + string(filepath.Separator) // the folder itself where dir is a link
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -52,7 +53,7 @@ func walk(dir string) (*folder, error) {
 			return filepath.SkipDir
 		case strings.HasPrefix(d.Name(), "."):
 		case d.IsDir():
-			f.dirs[filepath.ToSlash(rel)] = true
+			f.isDir[filepath.ToSlash(rel)] = true
 		default:
 			f.files = append(f.files, filepath.ToSlash(rel))
 		}
@@ -60,6 +61,7 @@ func walk(dir string) (*folder, error) {
 	})
 	slices.Sort(f.files)
 	for _, name := range f.files {
+		f.isFile[name] = true
 		f.byStem[stem(name)] = append(f.byStem[stem(name)], name)
 	}
 	return f, err
@@ -85,7 +87,7 @@ func (f *folder) twin(name, from, to string) (string, bool) {
 	parts := strings.Split(name, "/")
 	for i := len(parts) - 2; i >= 0; i-- {
 		neighbour := path.Join(append(slices.Clone(parts[:i]), to)...)
-		if parts[i] == from && f.dirs[neighbour] {
+		if parts[i] == from && f.isDir[neighbour] {
 			return path.Join(append([]string{neighbour}, parts[i+1:]...)...), true
 		}
 	}
@@ -105,7 +107,7 @@ func (f *folder) isTruth(name string) bool {
 // slideOf returns the slide that annotations belong to: NAME.svs of NAME.geojson or NAME.svs.geojson.
 func (f *folder) slideOf(annotations string) (string, error) {
 	base := stem(annotations)
-	if slices.Contains(f.files, base) {
+	if f.isFile[base] {
 		return base, nil
 	}
 	var found []string
@@ -171,7 +173,7 @@ func (f *folder) pairs(indexFile string, index map[string]entry) ([]pair, error)
 			continue
 		}
 		truth := path.Clean(e.Instances)
-		if !slices.Contains(f.files, truth) {
+		if !f.isFile[truth] {
 			return nil, fmt.Errorf("%s: instances %q of image %q are not here: correct the path", indexFile, e.Instances, e.Image)
 		}
 		for _, other := range images[image] {
@@ -212,7 +214,7 @@ func (f *folder) pairs(indexFile string, index map[string]entry) ([]pair, error)
 
 // find returns the image that an index calls by its path, with or without extension, or "".
 func (f *folder) find(named string, images map[string][]string) string {
-	if slices.Contains(f.files, named) {
+	if f.isFile[named] {
 		return named
 	}
 	for _, name := range f.byStem[named] {

@@ -52,7 +52,9 @@ func readIndex(dir string) (file string, entries map[string]entry, err error) {
 	prefix := filepath.Base(abs) + "/"
 	for name, e := range all {
 		if rest, ok := strings.CutPrefix(name, prefix); ok {
-			e.Instances = strings.TrimPrefix(path.Clean(e.Instances), prefix)
+			if e.Instances != "" {
+				e.Instances = strings.TrimPrefix(path.Clean(e.Instances), prefix)
+			}
 			entries[rest] = e
 		}
 	}
