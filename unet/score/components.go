@@ -22,8 +22,9 @@ func newComponents(p []float32, w, h int, threshold float64, connectivity int) c
 		}
 		return a
 	}
+	least := float32(threshold)
 	for i, v := range p {
-		if !(float64(v) > threshold) {
+		if !(v > least) {
 			continue
 		}
 		x := i % w

@@ -6,7 +6,8 @@ import (
 	"microtome/internal/raster"
 )
 
-// A Filter says which parts of an image of foreground probabilities are objects.
+// A Filter says which parts of an image of foreground probabilities are objects. Probabilities are compared
+// as float32, so 0.7 of the network is not greater, nor lower, than 0.7 here.
 type Filter struct {
 	// Threshold is the probability that foreground is greater than, in [0, 1).
 	Threshold float64 `json:"threshold"`
@@ -70,5 +71,5 @@ func (f Filter) Objects(p []float32, w, h int) raster.Labels {
 
 // keeps says whether a part of an area and a peak is an object.
 func (f Filter) keeps(area int, peak float32) bool {
-	return float64(area) >= f.MinArea && float64(peak) >= f.MinPeak
+	return float64(area) >= f.MinArea && peak >= float32(f.MinPeak)
 }

@@ -46,4 +46,4 @@ func (c Rand) Split() float64 { return quotient(c.Both, c.Truth, true) }
 func (c Rand) Score() float64 { return quotient(2*c.Both, c.Truth+c.Found, true) }
 
 // Error is the adapted Rand error, 1 - Score.
-func (c Rand) Error() float64 { return 1 - c.Score() }
+func (c Rand) Error() float64 { return quotient(c.Truth+c.Found-2*c.Both, c.Truth+c.Found, false) }

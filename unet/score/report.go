@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"text/tabwriter"
+	"unicode/utf8"
 )
 
 // Scores are the metrics of an image, or of several together; see the package comment.
@@ -137,7 +138,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	width := len("image")
 	for _, image := range r.rows() {
-		width = max(width, len(image.Name))
+		width = max(width, utf8.RuneCountInString(image.Name))
 	}
 	fmt.Fprintf(t, "%-*s\t", width, "image")
 	for _, col := range columns {

@@ -7,15 +7,15 @@ import (
 )
 
 // A table holds the overlaps of the true objects with all parts of an image, such that those with some of
-// the parts follow: a part that is dropped takes nothing from another but pixels that both would grow to.
+// the parts follow. What a part that is dropped leaves to the others is the pixels that they grow to.
 type table struct {
-	overlap   // of truth with parts and the pixels that only one part grows to
+	overlap   // of truth with the pixels that one part alone is made of or grows to
 	parts     components
-	contested []candidate // for pixels that several parts grow to
+	contested []candidate // for all other pixels that are not background
 	scratch   []int64     // of match
 }
 
-// A candidate is a part that grows to a contested pixel, unless an earlier candidate is kept.
+// A candidate is a part that gets a contested pixel, unless an earlier candidate is kept.
 type candidate struct {
 	part uint32
 	pair int32 // of overlap: the pixel's true object and the part
@@ -29,17 +29,22 @@ func newTable(truth raster.Labels, parts components, r int) *table {
 	var rivals []uint32
 	for i := 0; i < len(all); {
 		pixel := all[i].pixel
-		for rivals = rivals[:0]; i < len(all) && all[i].pixel == pixel; i++ {
+		object, own := truth.Pix[pixel], parts.labels.Pix[pixel]
+		rivals = rivals[:0]
+		if own != 0 {
+			rivals = append(rivals, own)
+		}
+		for ; i < len(all) && all[i].pixel == pixel; i++ {
 			if !slices.Contains(rivals, all[i].object) {
 				rivals = append(rivals, all[i].object)
 			}
 		}
-		object := truth.Pix[pixel]
+		t.add(t.pair(object, own), -1)
 		if len(rivals) == 1 {
-			t.add(t.pair(object, 0), -1)
 			t.add(t.pair(object, rivals[0]), 1)
 			continue
 		}
+		t.add(t.pair(object, 0), 1)
 		for k, part := range rivals {
 			t.contested = append(t.contested, candidate{part, t.pair(object, part), k == len(rivals)-1})
 		}
@@ -62,12 +67,12 @@ func (t *table) match(f Filter) Objects {
 		if f.keeps(t.parts.area[k], t.parts.peak[k]) {
 			c.Found++
 		} else {
-			area[k] = 0
+			area[k] = -1
 		}
 	}
 	given := false
 	for _, r := range t.contested {
-		if !given && area[r.part] > 0 {
+		if !given && area[r.part] >= 0 {
 			area[r.part]++
 			shared[r.pair]++
 			given = true
@@ -77,7 +82,7 @@ func (t *table) match(f Filter) Objects {
 		}
 	}
 	for i, p := range t.pairs {
-		if p.truth == 0 || p.found == 0 || area[p.found] == 0 {
+		if p.truth == 0 || p.found == 0 || area[p.found] < 0 {
 			continue
 		}
 		for k := range passed(shared[i], t.truth.area[p.truth]+area[p.found]-shared[i]) {
