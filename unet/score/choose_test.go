@@ -72,7 +72,7 @@ func TestChooseAgainstTryingAll(t *testing.T) {
 func TestChooseByHand(t *testing.T) {
 	p, _, _ := probabilities(
 		"................",
-		".999.999...8....",
+		".999.999...9....",
 		".99966999.......",
 		".999.999....777.",
 		"............777.",

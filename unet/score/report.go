@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
-	"unicode/utf8"
 )
 
 // Scores are the metrics of an image, or of several together; see the package comment.
@@ -135,32 +135,32 @@ func (r *Report) WriteCSV(w io.Writer) error {
 
 // WriteText writes the same as a table for a terminal, to three digits and without what others imply.
 func (r *Report) WriteText(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	width := len("image")
-	for _, image := range r.rows() {
-		width = max(width, utf8.RuneCountInString(image.Name))
-	}
-	fmt.Fprintf(t, "%-*s\t", width, "image")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := []string{"image"}
 	for _, col := range columns {
 		if col.heading != "" {
-			fmt.Fprintf(t, "%s\t", col.heading)
+			line = append(line, fmt.Sprintf("%5s", col.heading))
 		}
 	}
-	fmt.Fprintln(t)
+	_, err := fmt.Fprintln(t, strings.Join(line, "\t"))
 	for _, image := range r.rows() {
-		fmt.Fprintf(t, "%-*s\t", width, image.Name)
+		line = append(line[:0], image.Name)
 		for _, col := range columns {
 			if col.heading == "" {
 				continue
 			}
-			switch v := col.of(image.Scores).(type) {
-			case float64:
-				fmt.Fprintf(t, "%.3f\t", v)
-			default:
-				fmt.Fprintf(t, "%v\t", v)
+			format := "%*v"
+			if _, ok := col.of(image.Scores).(float64); ok {
+				format = "%*.3f"
 			}
+			line = append(line, fmt.Sprintf(format, max(5, len(col.heading)), col.of(image.Scores)))
 		}
-		fmt.Fprintln(t)
+		if err == nil {
+			_, err = fmt.Fprintln(t, strings.Join(line, "\t"))
+		}
+	}
+	if err != nil {
+		return err
 	}
 	return t.Flush()
 }
