@@ -1,6 +1,10 @@
 package score
 
-import "microtome/internal/raster"
+import (
+	"fmt"
+
+	"microtome/internal/raster"
+)
 
 // components are the connected parts of an image where p is greater than a threshold.
 type components struct {
@@ -12,6 +16,9 @@ type components struct {
 // newComponents finds the parts of p, w × h, row by row, that connect through 4 or 8 neighbours. A p that
 // is NaN is background.
 func newComponents(p []float32, w, h int, threshold float64, connectivity int) components {
+	if len(p) != w*h {
+		panic(fmt.Sprintf("score: %d probabilities for %d×%d px", len(p), w, h))
+	}
 	c := components{labels: raster.NewLabels(w, h)}
 	l := c.labels.Pix
 	root := []uint32{0} // union-find over provisional numbers; a root is its set's smallest

@@ -50,9 +50,6 @@ func (f Filter) Validate() error {
 // Objects finds the objects in p, the probability of foreground of w × h pixels, row by row. They are
 // numbered 1, 2, … by their first pixel before they grow, row by row. Holes stay holes.
 func (f Filter) Objects(p []float32, w, h int) raster.Labels {
-	if len(p) != w*h {
-		panic(fmt.Sprintf("score: %d probabilities for %d×%d px", len(p), w, h))
-	}
 	c := newComponents(p, w, h, f.Threshold, f.Connectivity)
 	number := make([]uint32, len(c.area))
 	n := uint32(0)
