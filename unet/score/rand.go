@@ -1,7 +1,7 @@
 package score
 
 // Rand counts the ordered pairs of pixels of true objects, each with itself too, that lie together in an
-// object: of truth, of prediction, of each. Counts are exact up to objects of 3·10⁹ pixels.
+// object: of truth, of prediction, in both. Counts are exact up to objects of 3·10⁹ pixels.
 type Rand struct{ Truth, Found, Both int64 }
 
 // rand counts pairs of pixels. A pixel found to be background is together with itself only.
