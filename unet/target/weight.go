@@ -11,9 +11,9 @@ import (
 
 // Config says how much each pixel counts in the loss.
 type Config struct {
-	W0    float64   // weight that the narrowest gap adds
-	Sigma float64   // pixels: how wide a gap may be to be counted
-	Class []float64 // weight of each class, by its number, from Balance or by choice; none: all count 1
+	W0    float64   `json:"w0"`              // weight that the narrowest gap adds
+	Sigma float64   `json:"sigma"`           // pixels: how wide a gap may be to be counted
+	Class []float64 `json:"class,omitempty"` // weight of each class, by its number, from Balance or by choice; none: all count 1
 }
 
 // NewDefaultConfig returns the values of the paper, with every class weighing the same: classes of unequal
