@@ -104,13 +104,17 @@ func TestGlassStaysWhite(t *testing.T) {
 	}
 }
 
-// TestChannelMixKeepsGreys: rows add up to 1, so equal densities stay as they are.
+// TestChannelMixKeepsGreys: equal densities stay equal, and other colours do not stay what they are.
 func TestChannelMixKeepsGreys(t *testing.T) {
 	c := None()
 	c.ChannelMix = 0.5
-	for _, row := range c.channelMix(seeded(1)) {
-		if sum := row[0] + row[1] + row[2]; math.Abs(sum-1) > 1e-12 {
-			t.Errorf("%v adds up to %g", row, sum)
+	d := c.densities(seeded(1))
+	for ch, row := range d {
+		if sum := row[0] + row[1] + row[2]; math.Abs(sum-1) > 1e-9 || row[3] != 0 {
+			t.Errorf("channel %d: %v adds up to %g", ch, row, sum)
+		}
+		if math.Abs(row[ch]-1) < 0.001 {
+			t.Errorf("channel %d is not mixed: %v", ch, row)
 		}
 	}
 }
