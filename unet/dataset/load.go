@@ -28,7 +28,7 @@ func Load(ctx context.Context, dir string, cfg Config) (*Set, error) {
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("%s: is not a folder: give the folder that holds the images", dir)
 	}
-	indexFile, index, err := readIndex(dir)
+	indexFile, index, err := readIndex(dir, cfg.Index)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ type Config struct {
 	Shape    network.Shape `json:"shape"`
 	Classes  []string      `json:"classes"` // names, background first
 	MPP      float64       `json:"mpp"`     // µm a pixel that the network works at; 0: images as they are
+	Nucleus  float64       `json:"nucleus"` // µm: images without a resolution get that at which their median instance has this diameter; 0: they count as at MPP
 	Mean     float64       `json:"mean"`    // the network sees (value - Mean) · Scale
 	Scale    float64       `json:"scale"`
 	Tile     int           `json:"tile"`  // edge of what the network puts out for a training tile, px; rounded up to what it can
@@ -61,7 +62,7 @@ func NewConfig(recipe string) (Config, error) {
 		c.Shape.Base, c.Tile, c.Batch, c.Dropout, c.Average, c.Balance = 64, 388, 1, 0.5, 0, true
 		c.Optimise = Optimise{Method: "sgd", Rate: 1e-4, Momentum: 0.99, Schedule: "constant", Clip: 0}
 	case "nuclei":
-		c.Name, c.Shape.Same, c.MPP = "nuclei", true, 0.5
+		c.Name, c.Shape.Same, c.MPP, c.Nucleus = "nuclei", true, 0.5, 7
 	default:
 		return Config{}, fmt.Errorf("no recipe %q: give one of %v", recipe, Recipes)
 	}
@@ -85,6 +86,7 @@ func (c Config) Validate() error {
 		{"average", c.Average, 0, 0.999999},
 		{"validation", c.Held, 0, 0.9},
 		{"mpp", c.MPP, 0, 1000},
+		{"nucleus", c.Nucleus, 0, 1000},
 		{"mean", c.Mean, -1e6, 1e6},
 		{"cut", float64(c.Cut), 0, 100},
 	} {

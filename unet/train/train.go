@@ -11,12 +11,14 @@ import (
 	"runtime"
 	"time"
 
+	"microtome/unet"
 	"microtome/unet/dataset"
 	"microtome/unet/score"
 )
 
 // Names of the files in the folder of a training run.
 const (
+	ModelName      = "model.onnx" // of the best weights so far
 	CheckpointName = "checkpoint"
 	MetricsName    = "metrics.jsonl"
 )
@@ -25,9 +27,10 @@ const (
 type Run struct {
 	Config  Config
 	Set     *dataset.Set
-	Dir     string // for the files, which exists
-	Resume  bool   // go on from the checkpoint in Dir, if there is one
-	Threads int    // 0: one a processor
+	Dir     string    // for the files, which exists
+	Card    unet.Card // of the model, as far as it is known before: training set, version, licence, colours
+	Resume  bool      // go on from the checkpoint in Dir, if there is one
+	Threads int       // 0: one a processor
 
 	Step      func(Step)      // called after each step, if set
 	Validated func(Validated) // called after each validation, if set
@@ -69,12 +72,12 @@ func (r *Run) Train(ctx context.Context) (err error) {
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	t, err := newTrainer(s.Config, pick(r.Set, on), s.params, threads)
+	t, err := newTrainer(s.Config, s.Config.pick(r.Set, on), s.params, threads)
 	if err != nil {
 		return err
 	}
 	defer t.close()
-	v := newValidator(s.Config, pick(r.Set, held))
+	v := &validator{s.Config, s.Config.pick(r.Set, held), threads}
 	var since struct {
 		loss   float64
 		steps  int
@@ -102,11 +105,16 @@ func (r *Run) Train(ctx context.Context) (err error) {
 			continue
 		}
 		line := Validated{Step: s.Step, Loss: since.loss / float64(since.steps), IoU: since.pixels.IoU(), Rate: s.Config.Optimise.rate(s.Step-1, s.Config.Steps)}
-		if line.Filter, line.Scores, err = v.validate(ctx, s.mean); err != nil {
+		if line.Filter, line.Scores, _, err = v.validate(ctx, s.mean); err != nil {
 			return errors.Join(err, r.stop(s))
 		}
 		line.Seconds = time.Since(since.from).Seconds()
 		line.Best = s.judge(line.Scores.F1At50)
+		if line.Best {
+			if err := r.export(s, line); err != nil {
+				return err
+			}
+		}
 		if err := r.write(s, line); err != nil {
 			return err
 		}
@@ -118,10 +126,16 @@ func (r *Run) Train(ctx context.Context) (err error) {
 	return nil
 }
 
-func pick(s *dataset.Set, which []int) []dataset.Image {
+// pick returns some of the images. Where the size of pixels is not known it is guessed from the nuclei, if the
+// configuration says how large these are.
+func (c Config) pick(s *dataset.Set, which []int) []dataset.Image {
 	var images []dataset.Image
 	for _, i := range which {
-		images = append(images, s.Images[i])
+		m := s.Images[i]
+		if m.MPP == 0 && c.Nucleus > 0 {
+			m.MPP = dataset.EstimateMPP(m, c.Nucleus)
+		}
+		images = append(images, m)
 	}
 	return images
 }
