@@ -17,8 +17,8 @@ type truth struct {
 	classes []string // of each instance by its number, "" where nothing is said; nil: nothing is said of any
 }
 
-// Load reads the images of a folder and of its subfolders, with all their instances, into memory: 7
-// bytes a pixel, and while it reads an image 4 more of its.
+// Load reads the images of a folder and of its subfolders, with all their instances, into memory, where
+// they take 7 bytes a pixel. The first thing that is wrong is the error.
 func Load(ctx context.Context, dir string, cfg Config) (*Set, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err

@@ -15,6 +15,13 @@ import (
 
 var two = deep("11..", "1..2")
 
+// many is an instance of a large number.
+func many(n uint16) image.Image {
+	m := image.NewGray16(image.Rect(0, 0, 4, 2))
+	m.SetGray16(0, 0, color.Gray16{Y: n})
+	return m
+}
+
 func TestLoadForms(t *testing.T) {
 	for name, c := range map[string]struct {
 		files files
@@ -36,6 +43,10 @@ func TestLoadForms(t *testing.T) {
 		"8 bits do": {
 			files{"a.png": photo(4, 2), "a_instances.png": flat([10]uint8{1: 254, 2: 1}, "11..", "1..2")},
 			map[string]string{"a": "22.. 2..1"},
+		},
+		"255 of 16 bits": {
+			files{"a.png": photo(4, 2), "a_instances.png": many(255), "b.tif": photo(4, 2), "b_instances.tif": many(256)},
+			map[string]string{"a": "1... ....", "b": "1... ...."},
 		},
 		"masks": {
 			files{
@@ -201,6 +212,14 @@ func TestHash(t *testing.T) {
 		if load(t, f).SHA256 == want {
 			t.Errorf("another %s does not show in the hash", name)
 		}
+	}
+	swapped := func(a, b string) string {
+		f := files{"a.png": photo(4, 2), "a_instances.png": two, "b.png": photo(4, 2), "b_instances.png": two}
+		f["index.json"] = `{"a": {"class": "` + a + `"}, "b": {"class": "` + b + `"}}`
+		return load(t, f).SHA256
+	}
+	if swapped("x", "y") == swapped("y", "x") {
+		t.Error("exchanged classes do not show in the hash")
 	}
 }
 

@@ -42,8 +42,12 @@ func TestSplit(t *testing.T) {
 		for g := range groups {
 			stain := rapid.SampledFrom([]string{"", "H&E", "IHC"}).Draw(t, "stain")
 			stains[stain]++
-			for range rapid.IntRange(1, 3).Draw(t, "images") {
-				s.Images = append(s.Images, Image{Name: fmt.Sprint(len(s.Images)), Group: fmt.Sprintf("patient %d", g), Stain: stain})
+			for i := range rapid.IntRange(1, 3).Draw(t, "images") {
+				m := Image{Name: fmt.Sprint(len(s.Images)), Group: fmt.Sprintf("patient %d", g), Stain: stain}
+				if i > 0 && rapid.Bool().Draw(t, "mixed") { // the group counts with the first of its stains
+					m.Stain = "zzz"
+				}
+				s.Images = append(s.Images, m)
 			}
 		}
 		at := sides(t, &s, fraction)
@@ -57,7 +61,7 @@ func TestSplit(t *testing.T) {
 				continue
 			}
 			got[at[m.Group]][m.Group] = true
-			if at[m.Group] == validation {
+			if at[m.Group] == validation { // of a group, the first image has the stain that counts
 				count[m.Stain]++
 			}
 		}
