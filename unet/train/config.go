@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 
+	"microtome/unet"
 	"microtome/unet/augment"
 	"microtome/unet/network"
 	"microtome/unet/target"
@@ -25,6 +27,7 @@ type Config struct {
 	Batch    int           `json:"batch"` // tiles a step
 	Steps    int           `json:"steps"` // iterations
 	Seed     uint64        `json:"seed"`
+	Init     string        `json:"init,omitempty"` // model file whose weights are started from
 	Dropout  float64       `json:"dropout"` // probability that a feature at the end of the contracting path is 0
 	Optimise Optimise      `json:"optimise"`
 	Average  float64       `json:"average"` // decay of the running mean of the weights that is validated and kept; 0: the weights themselves
@@ -105,4 +108,20 @@ func (c Config) input() (in, out int) {
 	in = c.Shape.Input(c.Tile)
 	out, _ = c.Shape.Output(in)
 	return in, out
+}
+
+// initial returns the weights of the model to start from.
+func (c Config) initial() (network.Params, error) {
+	data, err := os.ReadFile(c.Init)
+	if err != nil {
+		return nil, err
+	}
+	shape, params, _, err := unet.Import(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Init, err)
+	}
+	if shape != c.Shape {
+		return nil, fmt.Errorf("%s: a network of %+v, which is not the %+v to be trained: give the same --depth, --base and --same, and data of as many classes", c.Init, shape, c.Shape)
+	}
+	return params, nil
 }

@@ -33,24 +33,15 @@ type validator struct {
 	threads int
 }
 
-// A view is a validation image with what the network found in it.
-type view struct {
-	name  string
-	image raster.RGB
-	truth raster.Labels
-	found raster.Labels
-	prob  []float32 // of foreground
-}
-
-// validate returns the filter that suits the weights best, the scores with it, and what was found.
-func (v *validator) validate(ctx context.Context, p network.Params) (score.Filter, score.Scores, []view, error) {
+// validate returns the filter that suits the weights best with the scores it leads to, and what was found.
+func (v *validator) validate(ctx context.Context, p network.Params) (Validated, []view, error) {
 	net := &inMemory{config: v.config, params: p, threads: v.threads, graphs: map[[2]int]*network.Forward{}}
 	defer net.close()
 	var cases []score.Case
 	for _, m := range v.images {
 		prob, err := predict.Foreground(ctx, net, m.RGB, m.MPP)
 		if err != nil {
-			return score.Filter{}, score.Scores{}, nil, err
+			return Validated{}, nil, err
 		}
 		c := score.Case{P: prob, Truth: m.Instances, MPP: m.MPP}
 		if c.MPP == 0 {
@@ -59,7 +50,7 @@ func (v *validator) validate(ctx context.Context, p network.Params) (score.Filte
 		cases = append(cases, c)
 	}
 	if len(cases) == 0 {
-		return score.NewDefaultFilter(), score.Scores{}, nil, nil
+		return Validated{Filter: score.NewDefaultFilter()}, nil, nil
 	}
 	f, _ := score.Choose(cases, filters())
 	var total score.Counts
@@ -69,13 +60,13 @@ func (v *validator) validate(ctx context.Context, p network.Params) (score.Filte
 		total.Add(score.Compare(c.Truth, found))
 		views = append(views, view{v.images[i].Name, v.images[i].RGB, c.Truth, found, c.P})
 	}
-	return f, total.Scores(), views, nil
+	return Validated{Filter: f, Scores: total.Scores(), Images: len(cases)}, views, nil
 }
 
 // export writes the model of the best weights.
-func (r *Run) export(s *state, line Validated) error {
+func (r *Run) export(s *state) error {
 	card := r.Card
-	metrics, err := json.Marshal(line.Scores)
+	metrics, err := json.Marshal(s.Best.Scores)
 	if err != nil {
 		return err
 	}
@@ -83,7 +74,7 @@ func (r *Run) export(s *state, line Validated) error {
 	if err != nil {
 		return err
 	}
-	f := line.Filter
+	f := s.Best.Filter
 	card.Name, card.Classes, card.MPP = s.Config.Name, s.Config.Classes, s.Config.MPP
 	card.Mean, card.Scale = float32(s.Config.Mean), float32(s.Config.Scale)
 	card.Threshold, card.MinArea, card.MinPeak, card.Grow = f.Threshold, f.MinArea, f.MinPeak, f.Grow
