@@ -193,12 +193,17 @@ func (r *Run) start() (*state, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	return newState(r.config(), r.Set.SHA256)
+}
+
+// config returns the configuration with what the data set says.
+func (r *Run) config() Config {
 	c := r.Config
 	c.Classes, c.Shape.Classes = r.Set.ClassNames, len(r.Set.ClassNames)
 	if c.Balance {
 		c.Target.Class = target.Balance(count(r.Set))
 	}
-	return newState(c, r.Set.SHA256)
+	return c
 }
 
 // count returns how many pixels of each class the images have.
