@@ -33,6 +33,7 @@ type header struct {
 	Best    *Validated `json:"best"`    // but for its time
 	Stale   int        `json:"stale"`   // validations since the best
 	Metrics int64      `json:"metrics"` // bytes of metrics.jsonl that were written
+	Since   period     `json:"since"`
 }
 
 // newState returns the state before the first step.
