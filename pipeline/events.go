@@ -10,7 +10,7 @@ import (
 // pipeline itself writes to no terminal. A nil field is skipped. Calls come one at a time, TileDone from the
 // goroutine that commits tiles, the others from that of Run: a listener must return quickly.
 type Events struct {
-	Warning    func(slide, text string)
+	Warning    func(slide, text string) // slide is empty where all are concerned
 	SlideBegin func(SlideBegin)
 	TileDone   func(TileDone)
 	SlideEnd   func(SlideEnd)

@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"microtome/sink"
 	"microtome/slide"
 	"microtome/stages"
+	"microtome/unet"
 )
 
 // overlayEdge is the long edge of overlay.png at most, px.
@@ -142,7 +144,7 @@ func absolute(path string) (string, error) {
 func (p *Pipeline) sameWork(plan Plan, kept *sink.Summary) error {
 	spec, mask := p.Model.Spec(), kept.Mask
 	switch {
-	case kept.Model.SHA256 != spec.SHA256:
+	case kept.Model.SHA256 != spec.SHA256 || strings.HasSuffix(kept.Model.Name, unet.TTASuffix) != strings.HasSuffix(spec.Name, unet.TTASuffix):
 		return fmt.Errorf("of model %s, not %s", kept.Model.Name, spec.Name)
 	case mask.Level != plan.Level || mask.Scale != plan.Scale || mask.MPP != plan.MPP:
 		return fmt.Errorf("at %.4g µm/px (level %d × %.4g), not %.4g (level %d × %.4g)", mask.MPP, mask.Level, mask.Scale, plan.MPP, plan.Level, plan.Scale)

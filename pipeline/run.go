@@ -39,6 +39,9 @@ func (p *Pipeline) Run(ctx context.Context, paths iter.Seq2[string, error]) erro
 		return err
 	}
 	res := &results{out: p.Config.Out, force: p.Config.Force, claimed: map[string]bool{}}
+	if text := p.Model.Spec().Warning; text != "" {
+		p.Events.warn("", text)
+	}
 	var failed RunError
 	seen := map[string]bool{}
 	for path, err := range paths {

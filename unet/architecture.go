@@ -1,6 +1,7 @@
 package unet
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -44,20 +45,18 @@ type Architecture struct {
 
 // Validate reports what is wrong with a.
 func (a Architecture) Validate() error {
-	names := len(a.Card.Classes)
-	switch {
-	case a.Depth < 1 || a.Depth > 8:
-		return fmt.Errorf("a U-Net of depth %d: give 1 to 8", a.Depth)
-	case a.Base < 1:
-		return fmt.Errorf("a U-Net of base width %d: give 1 or more", a.Base)
-	case a.Channels < 0:
-		return fmt.Errorf("a U-Net of %d input channels: give 1 or more", a.Channels)
-	case a.Classes < 1 || a.Classes > 255:
-		return fmt.Errorf("a U-Net of %d classes: give 1 to 255", a.Classes)
-	case names > 0 && names != max(a.Classes, 2):
+	if err := a.shape().Validate(); err != nil {
+		return fmt.Errorf("a U-Net of %w", err)
+	}
+	if names := len(a.Card.Classes); names > 0 && names != max(a.Classes, 2) {
 		return fmt.Errorf("a U-Net of %d classes with %d class names: give %d", a.Classes, names, max(a.Classes, 2))
 	}
 	return a.Card.Validate()
+}
+
+// shape returns what package network knows of a.
+func (a Architecture) shape() network.Shape {
+	return network.Shape{Depth: a.Depth, Base: a.Base, Channels: cmp.Or(a.Channels, 3), Classes: a.Classes, Same: a.Same}
 }
 
 // ONNX returns the network as an ONNX model in microtome's form; see the package comment. The same
@@ -75,7 +74,7 @@ func (a Architecture) onnx(g Geometry) ([]byte, error) {
 	}
 
 	x := b.normalise()
-	channels, width := b.channels(), a.Base
+	channels, width := a.shape().Channels, a.Base
 	var skips []string
 	for level := range a.Depth {
 		x = b.convolutions(fmt.Sprintf("down%d", level), x, channels, width)
@@ -94,7 +93,7 @@ func (a Architecture) onnx(g Geometry) ([]byte, error) {
 	b.finish(x, g, a.shrink(), a.Classes)
 	meta := metadataOf(a.Card, a.Classes, g)
 	if a.Up == Transposed { // what package network can do
-		shape, err := json.Marshal(network.Shape{Depth: a.Depth, Base: a.Base, Channels: b.channels(), Classes: a.Classes, Same: a.Same})
+		shape, err := json.Marshal(a.shape())
 		if err != nil {
 			return nil, err
 		}
@@ -103,20 +102,9 @@ func (a Architecture) onnx(g Geometry) ([]byte, error) {
 	return b.model(meta), nil
 }
 
-func (a Architecture) channels() int {
-	if a.Channels == 0 {
-		return 3
-	}
-	return a.Channels
-}
-
 // metadataOf returns what stands in the file for readers of the model.
 func metadataOf(c Card, channels int, g Geometry) [][2]string {
-	if c.Classes == nil {
-		for i := range max(channels, 2) {
-			c.Classes = append(c.Classes, fmt.Sprintf("class %d", i))
-		}
-	}
+	c.Classes = classNames(c.Classes, channels)
 	return append(c.metadata(), [][2]string{
 		{keyStride, strconv.Itoa(g.Stride)},
 		{keyBefore, strconv.Itoa(g.Before)},
@@ -155,7 +143,7 @@ func (b *builder) int64s(name string, v ...int64) string {
 
 // normalise adds the input and what turns it from bytes, pixel by pixel, into planes of numbers.
 func (b *builder) normalise() string {
-	b.inputs = append(b.inputs, value(inputName, typeUint8, "n", "h", "w", b.channels()))
+	b.inputs = append(b.inputs, value(inputName, typeUint8, "n", "h", "w", b.shape().Channels))
 	x := b.node("Transpose", []string{inputName}, attribute("perm", []int{0, 3, 1, 2}))
 	x = b.node("Cast", []string{x}, attribute("to", typeFloat))
 	x = b.node("Sub", []string{x, b.floats("mean", nil, b.Card.Mean)})

@@ -141,7 +141,8 @@ func number(v float64, bits int) string {
 	return strconv.FormatFloat(v, 'g', -1, bits)
 }
 
-// card reads the metadata of a file that [Export] wrote.
+// card reads the metadata. Models that are brought into our form keep their normalisation, which may differ by
+// channel, and their output, which no threshold is known for, to themselves.
 func (f *onnxFile) card() (Card, error) {
 	c := Card{
 		Name: f.meta[keyName], TrainingSet: f.meta[keyTrainingSet], TrainingSHA256: f.meta[keyTrainingSHA256], Recipe: f.meta[keyRecipe],
@@ -153,9 +154,11 @@ func (f *onnxFile) card() (Card, error) {
 		}
 	}
 	var mean, scale float64
-	for key, to := range map[string]*float64{
-		keyMPP: &c.MPP, keyMean: &mean, keyScale: &scale, keyThreshold: &c.Threshold, keyMinArea: &c.MinArea, keyMinPeak: &c.MinPeak, keyGrow: &c.Grow,
-	} {
+	numbers := map[string]*float64{keyMPP: &c.MPP, keyMinArea: &c.MinArea, keyMinPeak: &c.MinPeak, keyGrow: &c.Grow}
+	if f.standard() {
+		numbers[keyMean], numbers[keyScale], numbers[keyThreshold] = &mean, &scale, &c.Threshold
+	}
+	for key, to := range numbers {
 		if text := f.meta[key]; text != "" {
 			var err error
 			if *to, err = strconv.ParseFloat(text, 64); err != nil {

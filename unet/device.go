@@ -11,8 +11,9 @@ import (
 
 // A device is where a session runs.
 type device struct {
-	name string // "cpu" or "cuda:0"
+	name string // "cpu", "cuda:0" or "gorgonia"
 	cuda string // index of the CUDA device, "" for the CPU
+	auto bool   // nobody asked for it
 }
 
 var cudaName = regexp.MustCompile(`^cuda(?::(\d{1,2}))?$`)
@@ -24,13 +25,15 @@ func parseDevice(name string) (device, error) {
 		if index == "" {
 			index = "0"
 		}
-		return device{"cuda:" + index, index}, nil
+		return device{name: "cuda:" + index, cuda: index}, nil
 	}
 	switch name {
-	case "", "auto", "cpu":
-		return device{name: "cpu"}, nil
+	case "", "auto":
+		return device{name: "cpu", auto: true}, nil
+	case "cpu", gorgoniaName:
+		return device{name: name}, nil
 	}
-	return device{}, fmt.Errorf("unknown device %q: give auto, cpu or cuda[:N]", name)
+	return device{}, fmt.Errorf("unknown device %q: give auto, cpu, cuda[:N] or gorgonia", name)
 }
 
 // session makes a session of a model that gives one of its outputs. Options of a provider that failed
@@ -91,15 +94,21 @@ func (d device) append(options *ort.SessionOptions) error {
 
 // A Device is a place where models can run, or the reason why they cannot.
 type Device struct {
-	Name string
-	Err  error
+	Name    string
+	Library bool   // it needs ONNX Runtime
+	Found   string // what it can do
+	Err     error
 }
 
 // Devices lists the devices and tries each.
 func Devices(cfg Config) []Device {
-	list := []Device{{Name: "cpu"}, {Name: "cuda:0"}}
+	list := []Device{
+		{Name: "cpu", Library: true, Found: "available"},
+		{Name: "cuda:0", Library: true, Found: "available"},
+		{Name: gorgoniaName, Found: "available, for models that microtome trained"},
+	}
 	for i := range list {
-		m, err := open("passthrough", Config{Device: list[i].Name, Library: cfg.Library}, false)
+		m, err := open("haematoxylin", Config{Device: list[i].Name, Library: cfg.Library}, false)
 		if list[i].Err = errors.Unwrap(err); err == nil { // without the model's name
 			_ = m.Close()
 		}

@@ -9,15 +9,20 @@
 //
 // # Files
 //
-// Models are ONNX files in one form, which [Architecture.ONNX] writes: input image (uint8, N × H × W × 3,
+// Models are ONNX files in one form, which [Export] and [Architecture.ONNX] write: input image (uint8, N × H × W × 3,
 // RGB), outputs labels (uint8, N × h × w) and logits (float32, N × classes × h × w), where h = H - Before -
 // After. Normalisation, the crop to the core and the choice of the class are part of the graph. The geometry
 // stands in the file's metadata under microtome.*. A model that takes float32 N × 3 × H × W and carries that
 // metadata is brought into this form when it is opened.
 //
-// # Engine
+// # Engines
 //
 // ONNX Runtime, through one session, with one thread for each prediction: run several predictions at a
 // time to use several processors. On a CPU results are the same, bit for bit, for any tiling that the
 // Geometry allows, any batching, and any number of concurrent predictions.
+//
+// Gorgonia runs the networks of package unet/network, which training makes, from their files or from memory
+// ([NewGorgonia]), on the CPU and without any library. It is what runs when there is none.
+//
+// [TTA] makes a model of either that averages over the flips and rotations of each tile.
 package unet

@@ -118,7 +118,7 @@ func TestTerminateIsHeard(t *testing.T) {
 	if err := options.Terminate(); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.labels.RunWithOptions([]ort.Value{in}, []ort.Value{out}, options); err == nil {
+	if err := n.Engine.(*onnxEngine).labels.RunWithOptions([]ort.Value{in}, []ort.Value{out}, options); err == nil {
 		t.Error("a terminated run succeeded")
 	}
 }
@@ -216,9 +216,9 @@ func TestFirstLine(t *testing.T) {
 	}
 }
 
-func benchPredict(b *testing.B, model string, core int, flops func(edge int) float64) {
+func benchPredict(b *testing.B, model string, cfg Config, core int, flops func(edge int) float64) {
 	needRuntime(b)
-	m, err := Open(model, Config{})
+	m, err := Open(model, cfg)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -242,14 +242,14 @@ func benchPredict(b *testing.B, model string, core int, flops func(edge int) flo
 }
 
 func BenchmarkPredict(b *testing.B) {
-	b.Run("haematoxylin/1024", func(b *testing.B) { benchPredict(b, "haematoxylin", 1024, nil) })
-	b.Run("passthrough/1024", func(b *testing.B) { benchPredict(b, "passthrough", 1024, nil) })
+	b.Run("haematoxylin/1024", func(b *testing.B) { benchPredict(b, "haematoxylin", Config{}, 1024, nil) })
+	b.Run("passthrough/1024", func(b *testing.B) { benchPredict(b, "passthrough", Config{}, 1024, nil) })
 	a := Architecture{Depth: 4, Base: 16, Classes: 2, Same: true}
 	b.Run("same16/512", func(b *testing.B) {
-		benchPredict(b, writeModel(b, a), 512, a.paddedFlops)
+		benchPredict(b, writeModel(b, a), Config{}, 512, a.paddedFlops)
 	})
 	// What is ours of a prediction: everything but the network.
-	b.Run("overhead/1", func(b *testing.B) { benchPredict(b, "passthrough", 1, nil) })
+	b.Run("overhead/1", func(b *testing.B) { benchPredict(b, "passthrough", Config{}, 1, nil) })
 }
 
 // paddedFlops counts the floating point operations of a padded network with transposed convolutions.
@@ -284,7 +284,7 @@ func BenchmarkBareRun(b *testing.B) {
 	defer out.Destroy()
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := e.labels.Run([]ort.Value{in}, []ort.Value{out}); err != nil {
+		if err := e.(*onnxEngine).labels.Run([]ort.Value{in}, []ort.Value{out}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -22,10 +22,13 @@ func Export(s network.Shape, p network.Params, c Card) ([]byte, error) {
 	if err := s.Check(p); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	return Architecture{
-		Depth: s.Depth, Base: s.Base, Channels: s.Channels, Classes: s.Classes, Same: s.Same, Card: c,
-		weights: func(name string, _ []int) (weights, biases []float32) { return onnxWeights(p, name) },
-	}.ONNX()
+	a := architectureOf(s, c)
+	a.weights = func(name string, _ []int) (weights, biases []float32) { return onnxWeights(p, name) }
+	return a.ONNX()
+}
+
+func architectureOf(s network.Shape, c Card) Architecture {
+	return Architecture{Depth: s.Depth, Base: s.Base, Channels: s.Channels, Classes: s.Classes, Same: s.Same, Card: c}
 }
 
 // Import reads back what [Export] wrote; also a network that [Architecture.ONNX] wrote, if it upsamples by

@@ -35,28 +35,34 @@ func TestBytesBoundsWhatARunTakes(t *testing.T) {
 		name       string
 		arch       *Architecture // nil: built in
 		core, runs int
+		device     string
 	}{
-		{"haematoxylin", nil, 256, 1},
-		{"haematoxylin", nil, 1024, 2},
-		{"haematoxylin", nil, 2048, 2},
-		{"passthrough", nil, 256, 1},
-		{"passthrough", nil, 2048, 2},
-		{"valid", &base16, 256, 2},
-		{"valid", &base16, 512, 1},
-		{"same", &padded, 256, 1},
-		{"same", &padded, 512, 2},
-		{"same linear", &linear, 512, 1},
-		{"same nearest", &nearest, 512, 1},
-		{"odd width", &odd, 512, 1},
+		{"haematoxylin", nil, 256, 1, "cpu"},
+		{"haematoxylin", nil, 1024, 2, "cpu"},
+		{"haematoxylin", nil, 2048, 2, "cpu"},
+		{"passthrough", nil, 256, 1, "cpu"},
+		{"passthrough", nil, 2048, 2, "cpu"},
+		{"valid", &base16, 256, 2, "cpu"},
+		{"valid", &base16, 512, 1, "cpu"},
+		{"same", &padded, 256, 1, "cpu"},
+		{"same", &padded, 512, 2, "cpu"},
+		{"same linear", &linear, 512, 1, "cpu"},
+		{"same nearest", &nearest, 512, 1, "cpu"},
+		{"odd width", &odd, 512, 1, "cpu"},
+		{"haematoxylin", nil, 1024, 2, "gorgonia"},
+		{"valid", &base16, 256, 2, "gorgonia"},
+		{"same", &padded, 256, 1, "gorgonia"},
+		{"same", &padded, 512, 2, "gorgonia"},
+		{"odd width", &odd, 512, 1, "gorgonia"},
 	} {
-		t.Run(fmt.Sprintf("%s/%d/%d", c.name, c.core, c.runs), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s/%s/%d/%d", c.device, c.name, c.core, c.runs), func(t *testing.T) {
 			model := c.name
 			if c.arch != nil {
 				model = writeModel(t, *c.arch)
 			}
 			cmd := exec.Command(os.Args[0], "-test.run=^TestBytesBoundsWhatARunTakes$", "-test.v")
 			cmd.Env = append(os.Environ(), "MICROTOME_TEST_FOOTPRINT="+model,
-				"MICROTOME_TEST_CORE="+strconv.Itoa(c.core), "MICROTOME_TEST_RUNS="+strconv.Itoa(c.runs))
+				"MICROTOME_TEST_CORE="+strconv.Itoa(c.core), "MICROTOME_TEST_RUNS="+strconv.Itoa(c.runs), "MICROTOME_TEST_DEVICE="+c.device)
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
@@ -79,7 +85,7 @@ func TestBytesBoundsWhatARunTakes(t *testing.T) {
 // measureFootprint prints what Bytes says and how much the process grew in concurrent runs, divided by
 // their number: after they ran once, and after they ran again.
 func measureFootprint(t *testing.T, model string, core, runs int) {
-	m, err := Open(model, Config{})
+	m, err := Open(model, Config{Device: os.Getenv("MICROTOME_TEST_DEVICE")})
 	if err != nil {
 		t.Fatal(err)
 	}

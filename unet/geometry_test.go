@@ -56,7 +56,7 @@ func TestGeometryByProbing(t *testing.T) {
 	for _, kind := range kinds {
 		for depth := 1; depth <= depths; depth++ {
 			a := Architecture{Depth: depth, Base: 4, Classes: 2, Same: kind.same, Up: kind.up, Seed: seed}
-			n := openWithBias(t, a, 0)
+			n := openWithBias(t, a, 0, Config{})
 			g := n.geometry
 			core := 2 * g.Stride
 			r := rand.New(rand.NewPCG(uint64(depth), 9))

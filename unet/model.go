@@ -1,6 +1,10 @@
 package unet
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"math"
+)
 
 // A Spec is what a model says of itself.
 type Spec struct {
@@ -13,6 +17,43 @@ type Spec struct {
 	SHA256   string   // of the model's file
 	Size     int64    // of the model's file, bytes
 	Engine   string   // what runs it, such as "onnxruntime 1.30.0, cpu"
+	Logits   int      // channels of the logits: one a class, or 1 for two classes
+	Card     Card     // what its file says of it
+	Warning  string   // what the user must know of how it runs; empty: nothing
+}
+
+// check reports sizes that would fail, or worse, inside the network: of a core of w × h pixels, in and out bytes.
+func (s Spec) check(w, h, in, out int) error {
+	g := s.Geometry
+	for _, edge := range []int{w, h} {
+		if err := g.Check(edge); err != nil {
+			return err
+		}
+	}
+	if need := g.Input(w) * g.Input(h) * s.Channels; in != need || out != w*h {
+		return fmt.Errorf("buffers of %d and %d bytes for a tile of %d × %d: the model needs %d and %d", in, out, w, h, need, w*h)
+	}
+	if s.Input > 0 && (g.Input(w) != s.Input || w != h) {
+		return fmt.Errorf("a tile of %d pixels does not fit the model, which takes only %d", w, s.Input-g.Before-g.After)
+	}
+	return nil
+}
+
+// checkLogits is check for as many logits as out counts.
+func (s Spec) checkLogits(w, h, in, out int) error {
+	if out%s.Logits != 0 {
+		return fmt.Errorf("%d values do not hold the logits of %d channels", out, s.Logits)
+	}
+	return s.check(w, h, in, out/s.Logits)
+}
+
+// tiles returns the core of n tiles in buffers of in and out bytes.
+func (s Spec) tiles(n, in, out int) (core int, err error) {
+	if n < 1 || out%n != 0 || in%n != 0 {
+		return 0, fmt.Errorf("buffers of %d and %d bytes do not hold %d tiles", in, out, n)
+	}
+	core = int(math.Sqrt(float64(out / n)))
+	return core, s.check(core, core, in/n, out/n)
 }
 
 // A Model labels tiles. It may be used by several goroutines; each Predict keeps one processor busy.
@@ -28,9 +69,15 @@ type Model interface {
 	Close() error
 }
 
-// A LogitsModel gives the network's output before the choice of a class, for verification.
+// An Engine is a model that gives its logits too.
+type Engine interface {
+	Model
+	LogitsModel
+}
+
+// A LogitsModel gives the network's output before the choice of a class.
 type LogitsModel interface {
 	// Logits runs the network on one core of w × h pixels: in holds Input(w) × Input(h) × Channels bytes,
-	// out receives classes × h × w values.
+	// out receives Spec().Logits × h × w values.
 	Logits(ctx context.Context, w, h int, in []byte, out []float32) error
 }

@@ -309,7 +309,9 @@ func (f *onnxFile) spec() (Spec, error) {
 		}
 		s.MPP = mpp
 	}
-	return s, nil
+	var err error
+	s.Card, err = f.card()
+	return s, err
 }
 
 // lacks is the error for metadata that is not there or not a number in its range.

@@ -2,6 +2,7 @@ package unet
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -93,6 +94,7 @@ type plain struct {
 	opset, ir         int64
 	size              any // of height and width: a number, or the name of a free one
 	tail              message
+	last              string // operator; "": Relu
 	outputs           int
 }
 
@@ -111,7 +113,7 @@ func (p plain) bytes() []byte {
 	g.initializers = []message{append(floats("labels", []int{p.classes, p.channels, 1, 1}, w...), p.tail...)}
 	g.nodes = []message{
 		node("Conv", "microtome/transpose_0", []string{p.in, "labels"}),
-		node("Relu", p.out, []string{"microtome/transpose_0"}),
+		node(cmp.Or(p.last, "Relu"), p.out, []string{"microtome/transpose_0"}),
 	}
 	b := g.model(nil)
 	b = bytes.Replace(b, message{}.number(1, 8), message{}.number(1, p.ir), 1)

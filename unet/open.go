@@ -15,8 +15,9 @@ import (
 
 // Config says how models are opened.
 type Config struct {
-	Device  string // auto, cpu, cuda[:N]; "" is auto
+	Device  string // auto, cpu, cuda[:N], gorgonia; "" is auto
 	Library string // path of ONNX Runtime's library; "": see README
+	TTA     bool   // average over the flips and rotations of each tile; see [TTA]
 }
 
 // Validate reports what is wrong with c.
@@ -26,19 +27,31 @@ func (c Config) Validate() error {
 }
 
 // Open opens a built-in model by its name, or an ONNX file by its path.
-func Open(name string, cfg Config) (Model, error) { return open(name, cfg, false) }
+func Open(name string, cfg Config) (Model, error) {
+	e, err := open(name, cfg, cfg.TTA)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.TTA {
+		return TTA(e), nil
+	}
+	return e, nil
+}
 
 // OpenLogits is Open for verification: the model also gives the network's output before the choice of
 // a class.
-func OpenLogits(name string, cfg Config) (interface {
-	Model
-	LogitsModel
-}, error,
-) {
-	return open(name, cfg, true)
+func OpenLogits(name string, cfg Config) (Engine, error) {
+	e, err := open(name, cfg, true)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.TTA {
+		return TTA(e), nil
+	}
+	return e, nil
 }
 
-func open(name string, cfg Config, logits bool) (*onnxEngine, error) {
+func open(name string, cfg Config, logits bool) (Engine, error) {
 	d, err := parseDevice(cfg.Device)
 	if err != nil {
 		return nil, err
@@ -47,12 +60,19 @@ func open(name string, cfg Config, logits bool) (*onnxEngine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := load(data, d, cfg.Library, logits)
+	f, spec, err := understand(data)
+	if err == nil && cfg.TTA {
+		err = f.givesLogits()
+	}
+	if spec.Name == "" {
+		spec.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+	}
+	var e Engine
+	if err == nil {
+		e, err = start(f, spec, d, cfg.Library, logits)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", name, err)
-	}
-	if e.spec.Name == "" {
-		e.spec.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
 	}
 	return e, nil
 }
@@ -78,23 +98,33 @@ func read(name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// load makes an engine of a model's bytes.
-func load(data []byte, d device, library string, logits bool) (*onnxEngine, error) {
+// understand reads what a model's bytes say of it.
+func understand(data []byte) (*onnxFile, Spec, error) {
 	f, err := parseONNX(data)
 	if err != nil {
-		return nil, err
+		return nil, Spec{}, err
 	}
 	if err := f.checkChannels(); err != nil {
-		return nil, err
+		return nil, Spec{}, err
 	}
 	spec, err := f.spec()
 	if err != nil {
-		return nil, err
+		return nil, Spec{}, err
 	}
 	sum := sha256.Sum256(data)
 	spec.SHA256, spec.Size = hex.EncodeToString(sum[:]), int64(len(data))
+	return f, spec, nil
+}
+
+// start makes an engine of a model: on auto Gorgonia's, where ONNX Runtime is not installed and the model is
+// one of ours.
+func start(f *onnxFile, spec Spec, d device, library string, logits bool) (Engine, error) {
+	if d.name == gorgoniaName {
+		return openGorgonia(f, spec)
+	}
 	if !f.standard() {
-		if data, err = f.wrap(&spec); err != nil {
+		data, err := f.wrap(&spec)
+		if err != nil {
 			return nil, err
 		}
 		if f, err = parseONNX(data); err != nil {
@@ -104,7 +134,14 @@ func load(data []byte, d device, library string, logits bool) (*onnxEngine, erro
 	if err := f.checkClasses(spec); err != nil {
 		return nil, err
 	}
+	spec.Logits = int(f.outputs[1].dims[1])
 	if err := startRuntime(library); err != nil {
+		if d.auto && library == "" {
+			spec.Warning = fmt.Sprintf("%v: gorgonia runs the model meanwhile, more slowly", err)
+			if e, err := openGorgonia(f, spec); err == nil {
+				return e, nil
+			}
+		}
 		return nil, err
 	}
 	spec.Engine = "onnxruntime " + ort.GetVersion() + ", " + d.name

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -115,7 +114,6 @@ func firstLine(err error) string {
 // by side: that is the fastest way on a CPU, and results do not depend on how many run.
 type onnxEngine struct {
 	spec     Spec
-	channels int     // of the logits
 	perPixel float64 // bytes a pixel of the input, of one run
 	labels   *ort.DynamicAdvancedSession
 	floats   *ort.DynamicAdvancedSession // nil but for OpenLogits
@@ -128,7 +126,7 @@ type onnxEngine struct {
 // newONNXEngine makes a session of a model in microtome's form, and one for the logits if asked.
 func newONNXEngine(spec Spec, f *onnxFile, d device, logits bool) (*onnxEngine, error) {
 	perPixel, blocked := f.footprint()
-	e := &onnxEngine{spec: spec, channels: int(f.outputs[1].dims[1]), perPixel: perPixel}
+	e := &onnxEngine{spec: spec, perPixel: perPixel}
 	var err error
 	if e.labels, err = d.session(f, f.outputs[0].name, blocked); err != nil {
 		return nil, err
@@ -153,11 +151,8 @@ func (e *onnxEngine) Bytes(core int) int64 {
 // Predict labels tiles; see [Model]. They run one by one: on a CPU a batch is no faster and takes its
 // multiple of memory, and a model may insist on a batch of one.
 func (e *onnxEngine) Predict(ctx context.Context, n int, in, out []byte) error {
-	if n < 1 || len(out)%n != 0 || len(in)%n != 0 {
-		return fmt.Errorf("buffers of %d and %d bytes do not hold %d tiles", len(in), len(out), n)
-	}
-	core := int(math.Sqrt(float64(len(out) / n)))
-	if err := e.check(core, core, len(in)/n, len(out)/n); err != nil {
+	core, err := e.spec.tiles(n, len(in), len(out))
+	if err != nil {
 		return err
 	}
 	for i := range n {
@@ -174,30 +169,10 @@ func (e *onnxEngine) Logits(ctx context.Context, w, h int, in []byte, out []floa
 	if e.floats == nil {
 		return errors.New("the model was not opened for its logits: use OpenLogits")
 	}
-	if len(out)%e.channels != 0 {
-		return fmt.Errorf("%d values do not hold the logits of %d channels", len(out), e.channels)
-	}
-	if err := e.check(w, h, len(in), len(out)/e.channels); err != nil {
+	if err := e.spec.checkLogits(w, h, len(in), len(out)); err != nil {
 		return err
 	}
-	return predict(ctx, e, e.floats, w, h, in, out, ort.NewShape(1, int64(e.channels), int64(h), int64(w)))
-}
-
-// check reports sizes that would fail, or worse, inside the network.
-func (e *onnxEngine) check(w, h, in, out int) error {
-	g := e.spec.Geometry
-	for _, edge := range []int{w, h} {
-		if err := g.Check(edge); err != nil {
-			return err
-		}
-	}
-	if need := g.Input(w) * g.Input(h) * e.spec.Channels; in != need || out != w*h {
-		return fmt.Errorf("buffers of %d and %d bytes for a tile of %d × %d: the model needs %d and %d", in, out, w, h, need, w*h)
-	}
-	if e.spec.Input > 0 && (g.Input(w) != e.spec.Input || w != h) {
-		return fmt.Errorf("a tile of %d pixels does not fit the model, which takes only %d", w, e.spec.Input-g.Before-g.After)
-	}
-	return nil
+	return predict(ctx, e, e.floats, w, h, in, out, ort.NewShape(1, int64(e.spec.Logits), int64(h), int64(w)))
 }
 
 // predict runs a session on Go's memory, for one core of w × h pixels.

@@ -55,7 +55,7 @@ func (p picture) read(x, y, w, h int) []byte {
 
 // An opened network gives its logits.
 type opened struct {
-	*onnxEngine
+	Engine
 	geometry Geometry
 	blind    int // how much of the margin of a tile of 64 is not read but mirrored, px
 }
@@ -69,16 +69,18 @@ func (n opened) forgetting(px int) opened {
 // openNetwork opens a random network in which both classes are common: the bias of the first logit is
 // moved by the median of what it lacks to the second, measured on noise. Seeds that leave nothing alive
 // behind the ReLUs are passed over.
-func openNetwork(t testing.TB, a Architecture) opened {
+func openNetwork(t testing.TB, a Architecture) opened { return openNetworkOn(t, a, Config{}) }
+
+func openNetworkOn(t testing.TB, a Architecture, cfg Config) opened {
 	t.Helper()
 	a.Classes = 2
 	for range 50 {
 		const core = 128
 		noise := randomPicture(rand.New(rand.NewPCG(1, 1)), core, core)
-		d := differences(openWithBias(t, a, 0).logits(t, noise, 0, 0, core, core))
+		d := differences(openWithBias(t, a, 0, cfg).logits(t, noise, 0, 0, core, core))
 		sorted := slices.Sorted(slices.Values(d))
 		if sorted[len(d)/5] < sorted[len(d)/2] && sorted[len(d)/2] < sorted[len(d)*4/5] {
-			return openWithBias(t, a, sorted[len(d)/2])
+			return openWithBias(t, a, sorted[len(d)/2], cfg)
 		}
 		a.Seed += 1000
 	}
@@ -86,7 +88,7 @@ func openNetwork(t testing.TB, a Architecture) opened {
 	return opened{}
 }
 
-func openWithBias(t testing.TB, a Architecture, by float32) opened {
+func openWithBias(t testing.TB, a Architecture, by float32, cfg Config) opened {
 	t.Helper()
 	random := a.random()
 	a.weights = func(name string, dims []int) (w, bias []float32) {
@@ -96,12 +98,12 @@ func openWithBias(t testing.TB, a Architecture, by float32) opened {
 		}
 		return w, bias
 	}
-	e, err := open(writeModel(t, a), Config{}, true)
+	e, err := OpenLogits(writeModel(t, a), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	return opened{e, e.spec.Geometry, 0}
+	return opened{e, e.Spec().Geometry, 0}
 }
 
 func differences(logits []float32) []float32 {
@@ -117,7 +119,7 @@ func differences(logits []float32) []float32 {
 func (n opened) logits(t testing.TB, p picture, x, y, w, h int) []float32 {
 	t.Helper()
 	g := n.geometry
-	out := make([]float32, n.channels*w*h)
+	out := make([]float32, n.Spec().Logits*w*h)
 	in := p.read(x-g.Before, y-g.Before, g.Input(w), g.Input(h))
 	if b := n.blind; b > 0 && w == 64 {
 		known := picture{g.Input(w) - 2*b, g.Input(h) - 2*b, nil}
@@ -144,7 +146,7 @@ func widened(t testing.TB, a Architecture, by int) opened {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	return opened{e, e.spec.Geometry, 0}
+	return opened{e, e.Spec().Geometry, 0}
 }
 
 // tilesDiffer compares the logits of a picture in tiles of a core, the first of which begins at

@@ -76,7 +76,13 @@ func (b *bars) down() {
 
 func (b *bars) events() pipeline.Events {
 	return pipeline.Events{
-		Warning:    func(slide, text string) { b.say("%s: %s", filepath.Base(slide), text) },
+		Warning: func(slide, text string) {
+			if slide == "" {
+				b.say("%s", text)
+				return
+			}
+			b.say("%s: %s", filepath.Base(slide), text)
+		},
 		SlideBegin: b.up,
 		TileDone: func(e pipeline.TileDone) {
 			b.pixels.Add(int64(e.Core.Dx()) * int64(e.Core.Dy()))

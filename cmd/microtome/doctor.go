@@ -80,18 +80,18 @@ func examine(library string) []finding {
 	for _, name := range []string{"libvips", "openslide", "govips"} {
 		fs = append(fs, finding{Name: name, Found: libs[name], Error: "make setup, or libvips-dev with OpenSlide support", need: name == "libvips"})
 	}
-	ort := finding{Name: "onnxruntime", need: true}
+	ort := finding{Name: "onnxruntime"} // without it gorgonia runs the models that microtome trained
 	if path, v, err := unet.Libraries(unet.Config{Library: library}); err != nil {
 		ort.Error = err.Error()
 	} else {
 		ort.Found = fmt.Sprintf("%s (%s)", v, path)
 	}
 	fs = append(fs, ort)
-	if ort.Found == "" {
-		return fs // nothing to run a device with
-	}
 	for _, d := range unet.Devices(unet.Config{Library: library}) {
-		f := finding{Name: "device " + d.Name, Found: "available"}
+		if ort.Found == "" && d.Library {
+			continue // said already
+		}
+		f := finding{Name: "device " + d.Name, Found: d.Found}
 		if d.Err != nil {
 			f.Found, f.Error = "", d.Err.Error()
 		}

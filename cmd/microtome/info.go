@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -22,7 +24,7 @@ func newInfoCommand() *cobra.Command {
 		Use:   "info PATH|MODEL",
 		Short: "Show what a slide, a model or a mask is",
 		Long: `info shows what microtome makes of a file: size, levels, resolution and vendor of a slide; classes,
-geometry and memory of a model (an ONNX file, or ` + strings.Join(unet.Builtin(), ", ") + `); a mask with its areas.`,
+geometry, memory and card of a model (an ONNX file, or ` + strings.Join(unet.Builtin(), ", ") + `); a mask with its areas.`,
 		Example: "  microtome info slide.svs\n  microtome info model.onnx\n  microtome info results/slide/mask.tif",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -68,7 +70,39 @@ func modelInfo(w io.Writer, name string, cfg unet.Config, asJSON bool) (err erro
 	}
 	fmt.Fprintf(t, "engine\t%s\n", s.Engine)
 	fmt.Fprintf(t, "sha256\t%s\n", s.SHA256)
+	printCard(t, s.Card)
 	return t.Flush()
+}
+
+// printCard adds what the model says of its training and of how its labels are made, as far as it does.
+func printCard(w io.Writer, c unet.Card) {
+	row := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(w, "%s\t%s\n", name, strings.Join(strings.Fields(text), " "))
+		}
+	}
+	amount := func(name string, v float64, format string) {
+		if v != 0 {
+			row(name, fmt.Sprintf(format, v))
+		}
+	}
+	if c.Mean != 0 || c.Scale != 0 {
+		row("sees", fmt.Sprintf("(value - %g) · %.6g", c.Mean, cmp.Or(c.Scale, 1.0/255)))
+	}
+	row("colors", strings.Join(c.Colors, ", "))
+	amount("threshold", c.Threshold, "foreground where its probability is above %g")
+	amount("min area", c.MinArea, "%g µm², smaller objects are dropped")
+	amount("min peak", c.MinPeak, "%g, objects of no higher probability are dropped")
+	amount("grow", c.Grow, "objects by %g µm")
+	row("trained on", strings.TrimSpace(c.TrainingSet+" "+c.TrainingSHA256))
+	row("recipe", c.Recipe)
+	if c.Seed != 0 {
+		row("seed", strconv.FormatUint(c.Seed, 10))
+	}
+	row("made by", c.Version)
+	row("metrics", c.Metrics)
+	row("description", c.Description)
+	row("licence", c.Licence)
 }
 
 func slideInfo(w io.Writer, path string, asJSON bool) (err error) {

@@ -34,7 +34,7 @@ func slideJSON(i slide.Info) map[string]any {
 func modelJSON(s unet.Spec) map[string]any {
 	return map[string]any{
 		"name": s.Name, "classes": s.Classes, "mpp": s.MPP, "stride": s.Stride, "before": s.Before, "after": s.After, "channels": s.Channels,
-		"input": s.Input, "bytes": s.Size, "sha256": s.SHA256, "engine": s.Engine,
+		"input": s.Input, "bytes": s.Size, "sha256": s.SHA256, "engine": s.Engine, "card": s.Card,
 	}
 }
 

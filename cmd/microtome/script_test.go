@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 
 	"microtome/bench"
 	"microtome/unet"
+	"microtome/unet/network"
 )
 
 func TestMain(m *testing.M) {
@@ -97,6 +99,25 @@ func makeInputs(t *testing.T, dir string) {
 	grey, err := unet.Architecture{Depth: 1, Base: 2, Channels: 1, Classes: 2}.ONNX()
 	check(err)
 	write("grey.onnx", grey)
+	write("whole2.svs", append(slices.Clone(whole), 0)) // another file
+	write("trained.onnx", trained(t))
+	foreign, err := unet.Architecture{Depth: 1, Base: 2, Classes: 2, Up: unet.Linear, Card: unet.Card{MPP: 0.5}}.ONNX()
+	check(err)
+	write("foreign.onnx", foreign)
+}
+
+// trained returns a network as training writes it, in which both labels are common on a synthetic slide.
+func trained(t *testing.T) []byte {
+	t.Helper()
+	s := network.Shape{Depth: 2, Base: 4, Channels: 3, Classes: 2}
+	data, err := unet.Export(s, s.Init(11), unet.Card{
+		Name: "trained", Classes: []string{"background", "nucleus"}, MPP: 0.5, Threshold: 0.48, MinArea: 12.5, MinPeak: 0.85,
+		TrainingSet: "synthetic", TrainingSHA256: "abc123", Seed: 7, Licence: "Apache-2.0",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 // writePNG writes a small picture that depends on seed.

@@ -52,7 +52,13 @@ func (l logger) close() { l.quiet() }
 
 func (l logger) events() pipeline.Events {
 	return pipeline.Events{
-		Warning: func(slide, text string) { l.Warn().Str("slide", slide).Msg(text) },
+		Warning: func(slide, text string) {
+			ev := l.Warn()
+			if slide != "" {
+				ev.Str("slide", slide)
+			}
+			ev.Msg(text)
+		},
 		SlideBegin: func(e pipeline.SlideBegin) {
 			l.Info().Str("slide", e.Slide).Int("width", e.Plan.Size.X).Int("height", e.Plan.Size.Y).Float64("mpp", e.Plan.MPP).
 				Int("tiles", e.Plan.Tiles).Int("core", e.Plan.Core).Int("workers", e.Plan.Workers).Int64("memory", e.Plan.Sum()).Msg("segmenting")

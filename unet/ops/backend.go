@@ -4,6 +4,8 @@ package ops
 type Backend interface {
 	// Forward sets y to the convolution of x with w plus b, and to 0 where that is negative if c.ReLU.
 	Forward(o *Ops, c Convolution, x, w, b, y []float32)
+	// Room returns how many floats of scratch Forward takes, by slot; slot 2 stays the caller's.
+	Room(o *Ops, c Convolution) [3]int
 	// Input sets dx to the gradient of x: the transposed convolution of dy with w.
 	Input(o *Ops, c Convolution, w, dy, dx []float32)
 	// Weights sets dw to the gradient of w: x correlated with dy.

@@ -33,13 +33,20 @@ func (c Convolution) unfold(x []float32, r0, r1 int, column []float32) {
 	}
 }
 
+// Room is that of [Backend]: a strip for each thread.
+func (BLAS) Room(o *Ops, c Convolution) [3]int {
+	oh, ow := c.size()
+	strips := (oh + c.strip() - 1) / c.strip()
+	return [3]int{max(1, min(o.Threads, c.Batch*strips)) * c.In * c.Side * c.Side * c.strip() * ow}
+}
+
 // Forward is that of [Backend].
 func (BLAS) Forward(o *Ops, c Convolution, x, w, b, y []float32) {
 	oh, ow := c.size()
 	seen, rows := c.In*c.Side*c.Side, c.strip()
 	strips := (oh + rows - 1) / rows
 	threads := max(1, min(o.Threads, c.Batch*strips))
-	room := o.room(0, threads*seen*rows*ow)
+	room := o.room(0, BLAS{}.Room(o, c)[0])
 	parallel(threads, threads, func(first, last int) {
 		for t := first; t < last; t++ {
 			column := room[t*seen*rows*ow:][:seen*rows*ow]

@@ -28,7 +28,8 @@ func (o *Ops) CropConcat(skip, x *gorgonia.Node) (*gorgonia.Node, error) {
 		})
 	}
 	return (&op{
-		name: "concat", shape: tensor.Shape{batch, channels, h, w}, wrt: []bool{true, true},
+		owner: o,
+		name:  "concat", shape: tensor.Shape{batch, channels, h, w}, wrt: []bool{true, true},
 		do: func(out []float32, in [][]float32) {
 			each(func(at, to int) { copy(out[to:][:w], in[0][at:][:w]) })
 			for i := range batch {

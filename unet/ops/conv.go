@@ -18,6 +18,7 @@ func (o *Ops) Conv(x, w, b *gorgonia.Node, pad int, relu bool) (*gorgonia.Node, 
 	}
 	shape := tensor.Shape{c.Batch, c.Out, h, width}
 	return (&op{
+		owner: o, room: o.backend().Room(o, c),
 		name: "conv", shape: shape, wrt: []bool{!x.IsVar() || x.Op() != nil, true, true},
 		do: func(out []float32, in [][]float32) { o.backend().Forward(o, c, in[0], in[1], in[2], out) },
 		diff: func(in gorgonia.Nodes, out, grad *gorgonia.Node) (gorgonia.Nodes, error) {
@@ -100,10 +101,13 @@ func (o *Ops) UpConv(x, w, b *gorgonia.Node) (*gorgonia.Node, error) {
 	}
 	out := tensor.Shape{c.Batch, c.Out / 4, 2 * c.H, 2 * c.W}
 	small, none := tensor.Shape{c.Batch, c.Out, c.H, c.W}, make([]float32, c.Out)
-	quarters := make([]float32, small.TotalSize()) // of the output, each of a fourth of its pixels
+	room := o.backend().Room(o, c)
+	room[2] = small.TotalSize()
 	return (&op{
+		owner: o, room: room,
 		name: "upconv", shape: out, wrt: []bool{true, true, true},
 		do: func(out []float32, in [][]float32) {
+			quarters := o.room(2, len(out)) // of the output, each of a fourth of its pixels
 			o.backend().Forward(o, c, in[0], in[1], none, quarters)
 			o.interleave(c, quarters, out, in[2])
 		},

@@ -8,6 +8,9 @@ import "C"
 
 import "unsafe"
 
+// Seamless says that values do not depend on the size of the image they are computed in.
+const Seamless = true
+
 func fastest() Backend { return Direct{} }
 
 // Direct convolves without unfolding the image, by the kernels in kernels.c.
@@ -21,6 +24,12 @@ const (
 
 func pointer(s []float32) *C.float { return (*C.float)(unsafe.Pointer(unsafe.SliceData(s))) }
 
+// tail is how many floats past the last row the kernels may read.
+const tail = lanes + 2
+
+// inPlace reports whether an image needs no padding: it has no border, and the kernels can read its rows to the end.
+func inPlace(h, w, border int) bool { return border == 0 && h*w%lanes == 0 && h == 1 }
+
 // A padded image has zeros around it, and room after it for the kernels to read past the last row.
 type padded struct {
 	pix        []float32
@@ -30,11 +39,11 @@ type padded struct {
 // pad copies channels × h × w values into scratch, with a border of zeros. One that needs none and whose
 // rows the kernels can read to the end stays where it is.
 func (o *Ops) pad(slot int, x []float32, channels, h, w, border int) padded {
-	if border == 0 && h*w%lanes == 0 && h == 1 {
+	if inPlace(h, w, border) {
 		return padded{x, h * w, w}
 	}
 	row, rows := w+2*border, h+2*border
-	p := padded{o.room(slot, channels*rows*row+lanes+2), rows * row, row}
+	p := padded{o.room(slot, channels*rows*row+tail), rows * row, row}
 	parallel(o.Threads, channels, func(first, last int) {
 		for c := first; c < last; c++ {
 			to := p.pix[c*p.plane:][:p.plane]
@@ -62,6 +71,16 @@ func (c Convolution) flat() Convolution {
 		c.H, c.W = 1, c.H*c.W
 	}
 	return c
+}
+
+// Room is that of [Backend]: the weights by fours, and one padded image.
+func (Direct) Room(_ *Ops, c Convolution) (room [3]int) {
+	c = c.flat()
+	room[0] = (c.Out + group - 1) / group * group * c.In * c.Side * c.Side
+	if !inPlace(c.H, c.W, c.Pad) {
+		room[1] = c.In*(c.H+2*c.Pad)*(c.W+2*c.Pad) + tail
+	}
+	return room
 }
 
 // Forward is that of [Backend].

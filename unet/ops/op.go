@@ -14,6 +14,10 @@ import (
 type Ops struct {
 	Threads int     // that compute an operation; 0: 1
 	Backend Backend // nil: the fastest there is
+	Arena   *Arena  // what a graph without gradients computes in; nil: each operation keeps its own output
+
+	// Stop, when set, is asked before each operation of an arena; an error of it ends the run.
+	Stop func() error
 
 	scratch [3][]float32 // room for rearranged operands, used by one operation at a time
 }
@@ -44,6 +48,15 @@ type op struct {
 	wrt   []bool                                                                    // inputs that have a gradient
 	out   *tensor.Dense
 	loss  *gorgonia.F32 // instead of out, for a scalar
+
+	owner *Ops
+	room  [3]int // floats of scratch that do takes, by slot; counted in an arena only
+
+	arena     *Arena
+	index     int // in the arena's order
+	last      int // index of the last operation that reads out
+	place     int // of out in the arena
+	roomPlace [3]int
 }
 
 var _ gorgonia.SDOp = (*op)(nil)
@@ -53,6 +66,15 @@ func (o *op) apply(in ...*gorgonia.Node) (*gorgonia.Node, error) {
 	for _, n := range in {
 		o.ranks = append(o.ranks, n.Dims())
 		o.name += fmt.Sprint(n.Shape())
+	}
+	if o.owner != nil && o.owner.Arena != nil {
+		var reads []*op
+		for _, n := range in {
+			if r, ok := n.Op().(*op); ok {
+				reads = append(reads, r)
+			}
+		}
+		o.owner.Arena.add(o, reads)
 	}
 	return gorgonia.ApplyOp(o, in...)
 }
@@ -93,11 +115,26 @@ func (o *op) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 		*o.loss = gorgonia.F32(out[0])
 		return o.loss, nil
 	}
+	if o.arena != nil {
+		if err := o.prepare(); err != nil {
+			return nil, err
+		}
+	}
 	if o.out == nil {
 		o.out = tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(o.shape.Clone()...))
 	}
 	o.do(o.out.Data().([]float32), in)
 	return o.out, nil
+}
+
+// prepare asks whether to go on, and takes the operation's places in the arena.
+func (o *op) prepare() error {
+	if o.owner.Stop != nil {
+		if err := o.owner.Stop(); err != nil {
+			return err
+		}
+	}
+	return o.arena.begin(&o.owner.scratch, o)
 }
 
 func (o *op) ReturnsPtr() bool     { return true }

@@ -2,6 +2,9 @@
 
 package ops
 
+// Seamless says that values do not depend on the size of the image they are computed in.
+const Seamless = false
+
 func fastest() Backend { return BLAS{} }
 
 // reluGrad sets out to dy where y is positive, and to 0 elsewhere.

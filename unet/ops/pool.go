@@ -17,7 +17,8 @@ func (o *Ops) Pool(x *gorgonia.Node) (*gorgonia.Node, error) {
 	}
 	small := tensor.Shape{s[0], s[1], h / 2, w / 2}
 	return (&op{
-		name: "pool", shape: small, wrt: []bool{true},
+		owner: o,
+		name:  "pool", shape: small, wrt: []bool{true},
 		do: func(out []float32, in [][]float32) {
 			parallel(o.Threads, planes, func(first, last int) {
 				for i := first; i < last; i++ {

@@ -15,7 +15,6 @@ import (
 type Network interface {
 	Spec() unet.Spec
 	unet.LogitsModel
-	Outputs() int // channels of the logits: as many as classes, or 1
 }
 
 // edge is the core that images are cut into, px, less what is no multiple of the stride.
@@ -58,7 +57,7 @@ func tile(ctx context.Context, n Network, img raster.RGB, p []float32, x, y, w, 
 			in = append(in, img.At(raster.Reflect(x+i-spec.Before, img.W), from)...)
 		}
 	}
-	channels := n.Outputs()
+	channels := spec.Logits
 	logits := make([]float32, channels*w*h)
 	if err := n.Logits(ctx, w, h, in, logits); err != nil {
 		return fmt.Errorf("tile at %d, %d: %w", x, y, err)

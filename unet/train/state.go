@@ -30,6 +30,7 @@ type header struct {
 	Config  Config     `json:"config"`
 	Data    string     `json:"data"`    // SHA-256 of the data set
 	Step    int        `json:"step"`    // steps that are done
+	Seen    int        `json:"seen"`    // step at the last validation
 	Best    *Validated `json:"best"`    // but for its time
 	Stale   int        `json:"stale"`   // validations since the best
 	Metrics int64      `json:"metrics"` // bytes of metrics.jsonl that were written

@@ -99,7 +99,26 @@ func (r *Run) Train(ctx context.Context) (best Validated, err error) {
 		r.Begun(Begun{len(on), len(held), s.params.Count(), in, s.Step, s.Config.Steps})
 	}
 	began := time.Now()
-	for s.Step < s.Config.Steps && (s.Config.Patience == 0 || s.Stale < s.Config.Patience) {
+	for {
+		if s.due() {
+			line, views, err := v.validate(ctx, s.mean)
+			if err != nil {
+				return best, errors.Join(err, r.save(s))
+			}
+			line.Step, line.Rate = s.Step, s.rate()
+			line.Loss, line.IoU, line.Seconds = s.Since.Loss/float64(s.Since.Steps), s.Since.Pixels.IoU(), time.Since(began).Seconds()
+			s.Seen, s.Since, began = s.Step, period{}, time.Now()
+			line.Best = s.judge(line)
+			if err := r.write(s, line, views); err != nil {
+				return best, err
+			}
+			if r.Validated != nil {
+				r.Validated(line)
+			}
+		}
+		if s.Step == s.Config.Steps || s.Config.Patience > 0 && s.Stale >= s.Config.Patience {
+			return *s.Best, nil
+		}
 		if ctx.Err() != nil {
 			return best, errors.Join(context.Cause(ctx), r.save(s))
 		}
@@ -113,25 +132,12 @@ func (r *Run) Train(ctx context.Context) (best Validated, err error) {
 		if r.Step != nil {
 			r.Step(Step{s.Step, s.Config.Steps, got.loss, got.pixels.IoU(), s.rate(), time.Since(stepped).Seconds()})
 		}
-		if s.Step%s.Config.Every != 0 && s.Step != s.Config.Steps {
-			continue
-		}
-		line, views, err := v.validate(ctx, s.mean)
-		if err != nil {
-			return best, errors.Join(err, r.save(s))
-		}
-		line.Step, line.Rate = s.Step, s.rate()
-		line.Loss, line.IoU, line.Seconds = s.Since.Loss/float64(s.Since.Steps), s.Since.Pixels.IoU(), time.Since(began).Seconds()
-		s.Since, began = period{}, time.Now()
-		line.Best = s.judge(line)
-		if err := r.write(s, line, views); err != nil {
-			return best, err
-		}
-		if r.Validated != nil {
-			r.Validated(line)
-		}
 	}
-	return *s.Best, nil
+}
+
+// due reports whether the weights are to be validated before the next step.
+func (s *state) due() bool {
+	return s.Step > s.Seen && (s.Step%s.Config.Every == 0 || s.Step == s.Config.Steps)
 }
 
 // A period is the steps from one validation to the next.

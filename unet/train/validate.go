@@ -6,11 +6,9 @@ import (
 	"io"
 	"path/filepath"
 
-	"microtome/internal/raster"
 	"microtome/unet"
 	"microtome/unet/dataset"
 	"microtome/unet/network"
-	"microtome/unet/ops"
 	"microtome/unet/predict"
 	"microtome/unet/score"
 )
@@ -44,8 +42,11 @@ type validator struct {
 
 // validate returns the filter that suits the weights best with the scores it leads to, and what was found.
 func (v *validator) validate(ctx context.Context, p network.Params) (Validated, []view, error) {
-	net := &inMemory{config: v.config, params: p, threads: v.threads, graphs: map[[2]int]*network.Forward{}}
-	defer net.close()
+	net, err := unet.NewGorgonia(v.config.Shape, p, v.config.card(), v.threads)
+	if err != nil {
+		return Validated{}, nil, err
+	}
+	defer net.Close()
 	var cases []score.Case
 	for _, m := range v.images {
 		prob, err := predict.Foreground(ctx, net, m.RGB, m.MPP)
@@ -84,8 +85,8 @@ func (r *Run) export(s *state) error {
 		return err
 	}
 	f := s.Best.Filter
-	card.Name, card.Classes, card.MPP = s.Config.Name, s.Config.Classes, s.Config.MPP
-	card.Mean, card.Scale = float32(s.Config.Mean), float32(s.Config.Scale)
+	known := s.Config.card()
+	card.Name, card.Classes, card.MPP, card.Mean, card.Scale = known.Name, known.Classes, known.MPP, known.Mean, known.Scale
 	card.Threshold, card.MinArea, card.MinPeak, card.Grow = f.Threshold, f.MinArea, f.MinPeak, f.Grow
 	card.TrainingSHA256, card.Recipe, card.Seed, card.Metrics = s.Data, string(recipe), s.Config.Seed, string(metrics)
 	data, err := unet.Export(s.Config.Shape, s.best, card)
@@ -98,52 +99,7 @@ func (r *Run) export(s *state) error {
 	})
 }
 
-// inMemory runs weights that are being trained.
-type inMemory struct {
-	config  Config
-	params  network.Params
-	threads int
-	graphs  map[[2]int]*network.Forward
-}
-
-func (n *inMemory) Spec() unet.Spec {
-	a := unet.Architecture{Depth: n.config.Shape.Depth, Same: n.config.Shape.Same}
-	return unet.Spec{Geometry: a.Geometry(), MPP: n.config.MPP, Classes: n.config.Classes}
-}
-
-func (n *inMemory) Outputs() int { return n.config.Shape.Classes }
-
-func (n *inMemory) Logits(_ context.Context, w, h int, in []byte, out []float32) error {
-	g := n.Spec().Geometry
-	iw, ih := g.Input(w), g.Input(h)
-	f := n.graphs[[2]int{iw, ih}]
-	if f == nil {
-		var err error
-		if f, err = network.NewForward(n.config.Shape, n.params, ih, iw, &ops.Ops{Threads: n.threads}); err != nil {
-			return err
-		}
-		n.graphs[[2]int{iw, ih}] = f
-	}
-	t := sample{image: raster.RGB{W: iw, H: ih, Pix: in}}
-	image := make([]float32, 3*iw*ih)
-	t.feed(n.config, image, nil, 1)
-	logits, err := f.Run(image)
-	if err != nil {
-		return err
-	}
-	ow, _ := n.config.Shape.Output(iw)
-	oh, _ := n.config.Shape.Output(ih)
-	at := (iw - ow) / 2 // where the output begins in the input
-	for c := range n.config.Shape.Classes {
-		for y := range h {
-			copy(out[(c*h+y)*w:][:w], logits[(c*oh+y+g.Before-at)*ow+g.Before-at:])
-		}
-	}
-	return nil
-}
-
-func (n *inMemory) close() {
-	for _, f := range n.graphs {
-		_ = f.Close() // frees memory, cannot fail
-	}
+// card returns what the configuration says of the model.
+func (c Config) card() unet.Card {
+	return unet.Card{Name: c.Name, Classes: c.Classes, MPP: c.MPP, Mean: float32(c.Mean), Scale: float32(c.Scale)}
 }
