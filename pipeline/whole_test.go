@@ -95,7 +95,7 @@ func slides(t *testing.T, test func(t *testing.T, path string)) {
 // TestMaskDoesNotDependOnWorkersOrTiles: the same bytes for any number of workers, the same labels for
 // any tile.
 func TestMaskDoesNotDependOnWorkersOrTiles(t *testing.T) {
-	model := saveModel(t, unet.Architecture{Depth: 3, Base: 4, Classes: 2, Seed: 1, MPP: 0.5})
+	model := saveModel(t, unet.Architecture{Depth: 3, Base: 4, Classes: 2, Seed: 1, Card: unet.Card{MPP: 0.5}})
 	slides(t, func(t *testing.T, path string) {
 		m := openModel(t, model)
 		var first []byte
@@ -130,8 +130,8 @@ func TestMaskDoesNotDependOnWorkersOrTiles(t *testing.T) {
 // prediction over the whole slide, mirrored by hand.
 func TestMaskEqualsWholeImage(t *testing.T) {
 	for name, a := range map[string]unet.Architecture{
-		"valid":       {Depth: 4, Base: 3, Classes: 2, Seed: 6, MPP: 0.5},
-		"same linear": {Depth: 3, Base: 4, Classes: 2, Seed: 14, MPP: 0.5, Same: true, Up: unet.Linear},
+		"valid":       {Depth: 4, Base: 3, Classes: 2, Seed: 6, Card: unet.Card{MPP: 0.5}},
+		"same linear": {Depth: 3, Base: 4, Classes: 2, Seed: 14, Card: unet.Card{MPP: 0.5}, Same: true, Up: unet.Linear},
 	} {
 		t.Run(name, func(t *testing.T) {
 			slides(t, func(t *testing.T, path string) {

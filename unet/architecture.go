@@ -1,12 +1,14 @@
 package unet
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
+
+	"microtome/unet/network"
 )
 
 // Upsampling is how a U-Net doubles the size of its feature maps on the way up.
@@ -33,11 +35,7 @@ type Architecture struct {
 	Up       Upsampling
 	Seed     uint64 // of the random weights, He initialised
 
-	Name       string
-	ClassNames []string
-	MPP        float64 // µm a pixel; 0: any
-	Mean       float32 // the network sees (value - Mean) · Scale
-	Scale      float32 // 0: 1/255
+	Card Card // what the file says of the network
 
 	// weights, when set, gives the weights of a convolution by its name, as output × input × height ×
 	// width (input first for transposed ones), and its biases.
@@ -46,7 +44,7 @@ type Architecture struct {
 
 // Validate reports what is wrong with a.
 func (a Architecture) Validate() error {
-	names := len(a.ClassNames)
+	names := len(a.Card.Classes)
 	switch {
 	case a.Depth < 1 || a.Depth > 8:
 		return fmt.Errorf("a U-Net of depth %d: give 1 to 8", a.Depth)
@@ -58,10 +56,8 @@ func (a Architecture) Validate() error {
 		return fmt.Errorf("a U-Net of %d classes: give 1 to 255", a.Classes)
 	case names > 0 && names != max(a.Classes, 2):
 		return fmt.Errorf("a U-Net of %d classes with %d class names: give %d", a.Classes, names, max(a.Classes, 2))
-	case strings.Contains(strings.Join(a.ClassNames, ""), ","):
-		return errors.New("a class name has a comma in it: commas stand between class names")
 	}
-	return nil
+	return a.Card.Validate()
 }
 
 // ONNX returns the network as an ONNX model in microtome's form; see the package comment. The same
@@ -73,7 +69,7 @@ func (a Architecture) onnx(g Geometry) ([]byte, error) {
 	if err := a.Validate(); err != nil {
 		return nil, err
 	}
-	b := &builder{Architecture: a, opset: opset}
+	b := &builder{Architecture: a, opset: opset, handicap: a.Card.handicap()}
 	if b.weights == nil {
 		b.weights = a.random()
 	}
@@ -96,7 +92,15 @@ func (a Architecture) onnx(g Geometry) ([]byte, error) {
 	}
 	x = b.conv("head", x, width, a.Classes, 1)
 	b.finish(x, g, a.shrink(), a.Classes)
-	return b.model(metadataOf(a, g)), nil
+	meta := metadataOf(a.Card, a.Classes, g)
+	if a.Up == Transposed { // what package network can do
+		shape, err := json.Marshal(network.Shape{Depth: a.Depth, Base: a.Base, Channels: b.channels(), Classes: a.Classes, Same: a.Same})
+		if err != nil {
+			return nil, err
+		}
+		meta = append(meta, [2]string{keyArchitecture, string(shape)})
+	}
+	return b.model(meta), nil
 }
 
 func (a Architecture) channels() int {
@@ -107,29 +111,26 @@ func (a Architecture) channels() int {
 }
 
 // metadataOf returns what stands in the file for readers of the model.
-func metadataOf(a Architecture, g Geometry) [][2]string {
-	classes := a.ClassNames
-	if classes == nil {
-		for i := range max(a.Classes, 2) {
-			classes = append(classes, fmt.Sprintf("class %d", i))
+func metadataOf(c Card, channels int, g Geometry) [][2]string {
+	if c.Classes == nil {
+		for i := range max(channels, 2) {
+			c.Classes = append(c.Classes, fmt.Sprintf("class %d", i))
 		}
 	}
-	return [][2]string{
-		{keyName, a.Name},
+	return append(c.metadata(), [][2]string{
 		{keyStride, strconv.Itoa(g.Stride)},
 		{keyBefore, strconv.Itoa(g.Before)},
 		{keyAfter, strconv.Itoa(g.After)},
-		{keyMPP, strconv.FormatFloat(a.MPP, 'g', -1, 64)},
-		{keyClasses, strings.Join(classes, ",")},
-	}
+	}...)
 }
 
 // A builder adds the nodes of a network to a graph.
 type builder struct {
 	Architecture
 	graph
-	opset  int64
-	prefix string // before all names
+	opset    int64
+	prefix   string  // before all names
+	handicap float32 // of foreground; see [Card]
 }
 
 // node adds a node and returns the name of its output.
@@ -155,14 +156,10 @@ func (b *builder) int64s(name string, v ...int64) string {
 // normalise adds the input and what turns it from bytes, pixel by pixel, into planes of numbers.
 func (b *builder) normalise() string {
 	b.inputs = append(b.inputs, value(inputName, typeUint8, "n", "h", "w", b.channels()))
-	scale := b.Scale
-	if scale == 0 {
-		scale = 1.0 / 255
-	}
 	x := b.node("Transpose", []string{inputName}, attribute("perm", []int{0, 3, 1, 2}))
 	x = b.node("Cast", []string{x}, attribute("to", typeFloat))
-	x = b.node("Sub", []string{x, b.floats("mean", nil, b.Mean)})
-	return b.node("Mul", []string{x, b.floats("scale", nil, scale)})
+	x = b.node("Sub", []string{x, b.floats("mean", nil, b.Card.Mean)})
+	return b.node("Mul", []string{x, b.floats("scale", nil, b.Card.scale())})
 }
 
 // convolutions adds the two 3×3 convolutions of a level, each with its ReLU.
@@ -257,7 +254,8 @@ func (b *builder) squeeze(x string) string {
 	return b.node("Squeeze", []string{x, b.int64s("class_axis", 1)})
 }
 
-// finish cuts the network's output to the core, names it logits, and adds the labels. The output's
+// finish cuts the network's output to the core, names it logits, and adds the labels: of the classes the one with the highest
+// logit once those of foreground have paid the handicap, the first of equal ones. The output's
 // pixel 0 is pixel origin of the input, and it ends as far from the input's end.
 func (b *builder) finish(x string, g Geometry, origin, classes int) {
 	x = b.slice(x, "core", int64(g.Before-origin), int64(g.After-origin))
@@ -266,9 +264,17 @@ func (b *builder) finish(x string, g Geometry, origin, classes int) {
 	b.outputs = append(b.outputs, value(labels, typeUint8, "n", "core_h", "core_w"), value(logits, typeFloat, "n", classes, "core_h", "core_w"))
 	var chosen string
 	if classes > 1 {
-		chosen = b.node("ArgMax", []string{logits}, attribute("axis", 1), attribute("keepdims", 0))
+		x := logits
+		if b.handicap != 0 {
+			pay := make([]float32, classes)
+			for i := range pay[1:] {
+				pay[i+1] = -b.handicap
+			}
+			x = b.node("Add", []string{x, b.floats("handicap", []int{1, classes, 1, 1}, pay...)})
+		}
+		chosen = b.node("ArgMax", []string{x}, attribute("axis", 1), attribute("keepdims", 0))
 	} else {
-		chosen = b.squeeze(b.node("Greater", []string{logits, b.floats("zero", nil, 0)}))
+		chosen = b.squeeze(b.node("Greater", []string{logits, b.floats("zero", nil, b.handicap)}))
 	}
 	b.nodes = append(b.nodes, node("Cast", labels, []string{chosen}, attribute("to", typeUint8)))
 }
@@ -279,13 +285,8 @@ const (
 	labelsName = "labels"
 	logitsName = "logits"
 
-	keyName    = "microtome.name"
-	keyStride  = "microtome.stride"
-	keyBefore  = "microtome.before"
-	keyAfter   = "microtome.after"
-	keyOrigin  = "microtome.origin"
-	keyMPP     = "microtome.mpp"
-	keyClasses = "microtome.classes"
-	keyMean    = "microtome.mean"
-	keyScale   = "microtome.scale"
+	keyStride = "microtome.stride"
+	keyBefore = "microtome.before"
+	keyAfter  = "microtome.after"
+	keyOrigin = "microtome.origin"
 )

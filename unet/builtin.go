@@ -27,5 +27,5 @@ func passthrough() ([]byte, error) {
 	x := b.node("Cast", []string{b.node("Transpose", []string{green}, attribute("perm", []int{0, 3, 1, 2}))}, attribute("to", typeFloat))
 	x = b.node("Sub", []string{b.floats("threshold", nil, passthroughThreshold), x})
 	b.finish(x, g, 0, 1)
-	return b.model(metadataOf(Architecture{Name: "passthrough", ClassNames: []string{"background", "tissue"}}, g)), nil
+	return b.model(metadataOf(Card{Name: "passthrough", Classes: []string{"background", "tissue"}}, 1, g)), nil
 }

@@ -19,8 +19,10 @@ const haematoxylinThreshold = 16000
 func haematoxylin() Architecture {
 	return Architecture{
 		Depth: 2, Base: 1, Classes: 1, Up: Transposed,
-		Name: "haematoxylin", ClassNames: []string{"background", "haematoxylin"}, MPP: 0.5,
-		Mean: 255, Scale: -1, // what is absorbed of 255
+		Card: Card{
+			Name: "haematoxylin", Classes: []string{"background", "haematoxylin"}, MPP: 0.5,
+			Mean: 255, Scale: -1, // what is absorbed of 255
+		},
 		weights: haematoxylinWeights,
 	}
 }

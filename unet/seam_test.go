@@ -53,15 +53,15 @@ func (p picture) read(x, y, w, h int) []byte {
 	return out
 }
 
-// A network is opened for its logits.
-type network struct {
+// An opened network gives its logits.
+type opened struct {
 	*onnxEngine
 	geometry Geometry
 	blind    int // how much of the margin of a tile of 64 is not read but mirrored, px
 }
 
 // forgetting returns a network whose small tiles know less of their surroundings.
-func (n network) forgetting(px int) network {
+func (n opened) forgetting(px int) opened {
 	n.blind = px
 	return n
 }
@@ -69,7 +69,7 @@ func (n network) forgetting(px int) network {
 // openNetwork opens a random network in which both classes are common: the bias of the first logit is
 // moved by the median of what it lacks to the second, measured on noise. Seeds that leave nothing alive
 // behind the ReLUs are passed over.
-func openNetwork(t testing.TB, a Architecture) network {
+func openNetwork(t testing.TB, a Architecture) opened {
 	t.Helper()
 	a.Classes = 2
 	for range 50 {
@@ -83,10 +83,10 @@ func openNetwork(t testing.TB, a Architecture) network {
 		a.Seed += 1000
 	}
 	t.Fatalf("no seed of %+v gives a network that is alive", a)
-	return network{}
+	return opened{}
 }
 
-func openWithBias(t testing.TB, a Architecture, by float32) network {
+func openWithBias(t testing.TB, a Architecture, by float32) opened {
 	t.Helper()
 	random := a.random()
 	a.weights = func(name string, dims []int) (w, bias []float32) {
@@ -101,7 +101,7 @@ func openWithBias(t testing.TB, a Architecture, by float32) network {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	return network{e, e.spec.Geometry, 0}
+	return opened{e, e.spec.Geometry, 0}
 }
 
 func differences(logits []float32) []float32 {
@@ -114,7 +114,7 @@ func differences(logits []float32) []float32 {
 }
 
 // logits runs the network on a core at x, y.
-func (n network) logits(t testing.TB, p picture, x, y, w, h int) []float32 {
+func (n opened) logits(t testing.TB, p picture, x, y, w, h int) []float32 {
 	t.Helper()
 	g := n.geometry
 	out := make([]float32, n.channels*w*h)
@@ -131,7 +131,7 @@ func (n network) logits(t testing.TB, p picture, x, y, w, h int) []float32 {
 }
 
 // widened opens the network with a margin that is larger than needed.
-func widened(t testing.TB, a Architecture, by int) network {
+func widened(t testing.TB, a Architecture, by int) opened {
 	t.Helper()
 	a.Classes = 2
 	g := a.Geometry()
@@ -144,12 +144,12 @@ func widened(t testing.TB, a Architecture, by int) network {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	return network{e, e.spec.Geometry, 0}
+	return opened{e, e.spec.Geometry, 0}
 }
 
 // tilesDiffer compares the logits of a picture in tiles of a core, the first of which begins at
 // -shift, with those of the whole at once. It returns how many pixels differ, and the share of label 1.
-func (n network) tilesDiffer(t testing.TB, p picture, core, shift int) (differ int, share float64) {
+func (n opened) tilesDiffer(t testing.TB, p picture, core, shift int) (differ int, share float64) {
 	t.Helper()
 	stride := n.geometry.Stride
 	// The whole reaches from 0 to the first multiple of the stride beyond the edge.

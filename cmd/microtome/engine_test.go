@@ -29,7 +29,7 @@ func BenchmarkWholeProcess(b *testing.B) {
 		b.Fatal(err)
 	}
 	path := makeSlide(b, 8192)
-	model := makeModel(b, unet.Architecture{Depth: 4, Base: 16, Classes: 2, MPP: 0.5, Same: true})
+	model := makeModel(b, unet.Architecture{Depth: 4, Base: 16, Classes: 2, Card: unet.Card{MPP: 0.5}, Same: true})
 	var ratios []float64
 	for b.Loop() {
 		var s sink.Summary

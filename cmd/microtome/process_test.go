@@ -71,7 +71,7 @@ func expectNoFile(t *testing.T, dir string) {
 func TestInterrupt(t *testing.T) {
 	needRuntime(t)
 	path := makeSlide(t, 1024)
-	model := makeModel(t, unet.Architecture{Depth: 4, Base: 16, Classes: 2, MPP: 0.5, Same: true})
+	model := makeModel(t, unet.Architecture{Depth: 4, Base: 16, Classes: 2, Card: unet.Card{MPP: 0.5}, Same: true})
 	for name, signals := range map[string][]os.Signal{
 		"Ctrl-C":    {os.Interrupt},
 		"terminate": {syscall.SIGTERM},
@@ -255,7 +255,7 @@ func TestMemoryStaysWithinPlan(t *testing.T) {
 	}
 	needRuntime(t)
 	path := makeSlide(t, 4096)
-	large := makeModel(t, unet.Architecture{Depth: 4, Base: 16, Classes: 2, MPP: 0.5, Same: true})
+	large := makeModel(t, unet.Architecture{Depth: 4, Base: 16, Classes: 2, Card: unet.Card{MPP: 0.5}, Same: true})
 	for _, c := range []struct{ model, memory, workers string }{
 		{"passthrough", "256MiB", "2"},
 		{"passthrough", "1GiB", "8"},

@@ -30,19 +30,21 @@ func (c Config) look(r *rand.Rand, grey bool) look {
 	return l
 }
 
-// IsGrey reports whether a picture has no colours: the channels of a pixel differ by less than 4 grey levels
-// in the mean. It looks at no more than some 10,000 pixels, spread evenly.
+// IsGrey reports whether a picture has no colours: less than a hundredth of its pixels have channels that
+// differ by more than 16 grey levels. It looks at no more than some 10,000 pixels, spread evenly.
 func IsGrey(src raster.RGB) bool {
 	step := int(math.Sqrt(float64(src.W)*float64(src.H)/10000)) + 1
-	var sum, n int
+	var coloured, n int
 	for y := step / 2 % src.H; y < src.H; y += step {
 		for x := step / 2 % src.W; x < src.W; x += step {
 			p := src.At(x, y)
-			sum += int(max(p[0], p[1], p[2]) - min(p[0], p[1], p[2]))
+			if max(p[0], p[1], p[2])-min(p[0], p[1], p[2]) > 16 {
+				coloured++
+			}
 			n++
 		}
 	}
-	return sum < 4*n
+	return 100*coloured < n
 }
 
 // tone returns the grey level that becomes of v, in a tile whose mean is the given one.

@@ -1,9 +1,6 @@
 package augment
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // Config says how far a tile may be from its source. Lengths are in pixels of the tile. A strength of 0
 // turns a step off. The zero Config is not valid: start from [NewDefaultConfig] or [None].
@@ -18,8 +15,8 @@ type Config struct {
 	ScaleMin float64 `json:"scale_min"`
 	ScaleMax float64 `json:"scale_max"`
 	// Elastic is the standard deviation of each component of the displacement vectors on a grid of
-	// ElasticGrid × ElasticGrid nodes, from corner to corner of the tile. Tiles fold where it is above
-	// about a quarter of the distance of nodes.
+	// ElasticGrid × ElasticGrid nodes, from corner to corner of the tile. A tile folds where neighbouring
+	// vectors differ by more than the distance of their nodes: keep it under a tenth of that.
 	Elastic     float64 `json:"elastic"`
 	ElasticGrid int     `json:"elastic_grid"`
 
@@ -61,32 +58,33 @@ func NewDefaultConfig() Config {
 // None returns the Config that changes nothing: tiles are the middle of the source.
 func None() Config { return Config{ScaleMin: 1, ScaleMax: 1, ElasticGrid: 3} }
 
-// The most nodes in a row of the elastic grid.
-const maxGrid = 8
+const (
+	maxGrid = 8  // nodes in a row of the elastic grid
+	maxTurn = 20 // degrees: haematoxylin and eosin are 40 apart and must not meet
+)
 
 // Validate returns the first thing that is wrong with c.
 func (c Config) Validate() error {
 	for _, s := range []struct {
-		name   string
-		x, max float64
+		name        string
+		x, min, max float64
 	}{
-		{"elastic", c.Elastic, math.MaxFloat64},
-		{"brightness", c.Brightness, 10},
-		{"contrast", c.Contrast, 10},
-		{"gamma", c.Gamma, 10},
-		{"blur", c.Blur, 100},
-		{"noise", c.Noise, 255},
-		{"stain", c.Stain, 10},
-		{"stain_turn", c.StainTurn, 180},
-		{"channel_mix", c.ChannelMix, 1},
-		{"grey", c.Grey, 1},
+		{"scale_min", c.ScaleMin, 0.05, 20},
+		{"scale_max", c.ScaleMax, max(c.ScaleMin, 0.05), 20},
+		{"elastic", c.Elastic, 0, 1000},
+		{"brightness", c.Brightness, 0, 10},
+		{"contrast", c.Contrast, 0, 10},
+		{"gamma", c.Gamma, 0, 10},
+		{"blur", c.Blur, 0, 100},
+		{"noise", c.Noise, 0, 255},
+		{"stain", c.Stain, 0, 10},
+		{"stain_turn", c.StainTurn, 0, maxTurn},
+		{"channel_mix", c.ChannelMix, 0, 1},
+		{"grey", c.Grey, 0, 1},
 	} {
-		if !(s.x >= 0 && s.x <= s.max) { // NaN is neither
-			return fmt.Errorf("augmentation: %s is %g, must be from 0 to %g", s.name, s.x, s.max)
+		if !(s.x >= s.min && s.x <= s.max) { // so that NaN is refused
+			return fmt.Errorf("augmentation: %s is %g, must be from %g to %g", s.name, s.x, s.min, s.max)
 		}
-	}
-	if !(c.ScaleMin > 0 && c.ScaleMin <= c.ScaleMax && c.ScaleMax <= math.MaxFloat64) {
-		return fmt.Errorf("augmentation: scale_min %g and scale_max %g must be positive and in order", c.ScaleMin, c.ScaleMax)
 	}
 	if c.ElasticGrid < 2 || c.ElasticGrid > maxGrid {
 		return fmt.Errorf("augmentation: elastic_grid is %d, must be from 2 to %d", c.ElasticGrid, maxGrid)

@@ -36,7 +36,7 @@ func (c Config) Warp(r *rand.Rand, w, h, size int, base float64) Warp {
 	edge := float64(size) * base
 	x, y := math.Floor((float64(w)-edge)/2), math.Floor((float64(h)-edge)/2)
 	if c.Shift {
-		x, y = math.Floor(float64(r.IntN(w))-edge/2), math.Floor(float64(r.IntN(h))-edge/2)
+		x, y = math.Ceil(float64(r.IntN(w))-edge/2), math.Ceil(float64(r.IntN(h))-edge/2)
 	}
 	x, y = x+(edge-1)/2, y+(edge-1)/2
 

@@ -10,6 +10,7 @@ type Config struct {
 	Classes     []string // names of the classes, label 1 first; nil: those of the annotations, in sorted order
 	MinInstance int      // instances of fewer pixels become background; index.json's min_instance goes before it
 	MaxPixels   int64    // of one image or annotated region
+	Index       string   // file that takes the place of index.json; its paths lead from the folder of the data set
 
 	Open   Open    // opens whole slides; nil: a slide with annotations is an error
 	MPP    float64 // µm a pixel at which regions of slides are read; 0: level 0 as it is

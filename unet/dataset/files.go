@@ -69,7 +69,9 @@ func walk(dir string) (*folder, error) {
 
 // stem returns a path without extension.
 func stem(name string) string {
-	name = strings.TrimSuffix(name, ".gz")
+	if hasExtension(name, []string{".gz"}) {
+		name = strings.TrimSuffix(name, path.Ext(name))
+	}
 	return strings.TrimSuffix(name, path.Ext(name))
 }
 
@@ -144,10 +146,16 @@ func (f *folder) truths(image string) []string {
 
 // pairs finds each image and what belongs to it, sorted by name.
 func (f *folder) pairs(indexFile string, index map[string]entry) ([]pair, error) {
-	images := map[string][]string{} // what is in an image, by its path
-	taken := map[string]bool{}
+	images := map[string][]string{} // files of what is in an image, by its path
+	taken := map[string]bool{}      // those, once the image is found
+	for _, e := range index {
+		if e.Instances != "" {
+			taken[path.Clean(e.Instances)] = true
+		}
+	}
 	for _, name := range f.files {
 		switch {
+		case taken[name]: // whatever its name
 		case isAnnotations(name):
 			slide, err := f.slideOf(name)
 			if err != nil {
@@ -178,9 +186,6 @@ func (f *folder) pairs(indexFile string, index map[string]entry) ([]pair, error)
 		}
 		for _, other := range images[image] {
 			taken[other] = true
-		}
-		if truth != image {
-			delete(images, truth) // not an image, whatever its name
 		}
 		images[image] = []string{truth}
 	}
@@ -217,10 +222,17 @@ func (f *folder) find(named string, images map[string][]string) string {
 	if f.isFile[named] {
 		return named
 	}
+	var found []string
 	for _, name := range f.byStem[named] {
-		if _, ok := images[name]; ok && stem(name) == named {
+		if _, ok := images[name]; ok {
 			return name
 		}
+		if !f.isTruth(name) && !hasExtension(name, beside) {
+			found = append(found, name)
+		}
+	}
+	if len(found) == 1 { // a slide whose annotations have another name
+		return found[0]
 	}
 	return ""
 }

@@ -58,7 +58,7 @@ func readGeoJSON(r io.Reader, nuclei bool, found func(object) error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	return fmt.Errorf("byte %d: %w: export it again from QuPath as GeoJSON", p.InputOffset(), err)
+	return fmt.Errorf("after byte %d: %w: export it again from QuPath as GeoJSON", p.InputOffset(), err)
 }
 
 // A parser reads a document as a stream.

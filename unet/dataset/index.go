@@ -28,8 +28,12 @@ type entry struct {
 const indexName = "index.json"
 
 // readIndex returns the entries of the folder's index.json by what they call their image. Where there is
-// none it takes, from that of the parent folder, the entries that point into dir.
-func readIndex(dir string) (file string, entries map[string]entry, err error) {
+// none it takes, from that of the parent folder, the entries that point into dir. given, if not "", is read instead.
+func readIndex(dir, given string) (file string, entries map[string]entry, err error) {
+	if given != "" {
+		entries, err = parseIndex(given)
+		return given, entries, err
+	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", nil, err

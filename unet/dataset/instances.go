@@ -27,41 +27,14 @@ func instances(path string, mask bool, maxPixels int64) (raster.Labels, error) {
 	}
 	switch {
 	case mask && count <= 1:
-		return components(l), nil
+		parts, _ := raster.Components(l.Pix, l.W, l.H, raster.Eight) // a mask does not number them
+		return parts, nil
 	case !deep && values[255] && count == 1:
 		return l, fmt.Errorf("%s: holds only 0 and 255, which is a mask and not numbers of instances: put images into images/ and masks into masks/ to have its components numbered", path)
 	case !deep && values[255]:
 		return l, fmt.Errorf("%s: 8-bit overflow: number 255 is in use, so there may have been more instances than 8 bits can number: save it as 16-bit grey", path)
 	}
 	return l, nil
-}
-
-// components numbers the 8-connected components of what is not 0, in the order of their first pixels.
-func components(l raster.Labels) raster.Labels {
-	out := raster.NewLabels(l.W, l.H)
-	var todo []int
-	next := uint32(0)
-	for first, v := range l.Pix {
-		if v == 0 || out.Pix[first] != 0 {
-			continue
-		}
-		next++
-		out.Pix[first] = next
-		for todo = append(todo, first); len(todo) > 0; {
-			i := todo[len(todo)-1]
-			todo = todo[:len(todo)-1]
-			cx, cy := i%l.W, i/l.W
-			for y := max(cy-1, 0); y <= min(cy+1, l.H-1); y++ {
-				for x := max(cx-1, 0); x <= min(cx+1, l.W-1); x++ {
-					if j := y*l.W + x; l.Pix[j] != 0 && out.Pix[j] == 0 {
-						out.Pix[j] = next
-						todo = append(todo, j)
-					}
-				}
-			}
-		}
-	}
-	return out
 }
 
 // compact drops the instances of fewer than smallest pixels and numbers the others from 1 without gaps,

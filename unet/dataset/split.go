@@ -122,3 +122,37 @@ func (s *Set) groups() ([]*group, error) {
 	})
 	return groups, nil
 }
+
+// Part returns the images on one side of Split: all, train, validation or test.
+func (s *Set) Part(which string, fraction float64) ([]Image, error) {
+	var chosen []int
+	switch which {
+	case "all":
+		return s.Images, nil
+	case train, validation:
+		on, held, err := s.Split(fraction)
+		if err != nil {
+			return nil, err
+		}
+		chosen = on
+		if which == validation {
+			chosen = held
+		}
+	case test:
+		for i, m := range s.Images {
+			if m.Split == test {
+				chosen = append(chosen, i)
+			}
+		}
+	default:
+		return nil, fmt.Errorf("no part %q of the images: give all, train, validation or test", which)
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("no images for %s: say in index.json which they are, or give another part", which)
+	}
+	var images []Image
+	for _, i := range chosen {
+		images = append(images, s.Images[i])
+	}
+	return images, nil
+}

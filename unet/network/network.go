@@ -12,7 +12,7 @@ type Shape struct {
 	Depth    int  `json:"depth"`    // levels above the bottom; the paper has 4
 	Base     int  `json:"base"`     // channels of the first level, doubled at each; the paper has 64
 	Channels int  `json:"channels"` // of the image; the paper has 1
-	Classes  int  `json:"classes"`  // of the output
+	Classes  int  `json:"classes"`  // of the output; training wants 2 or more
 	Same     bool `json:"same"`     // convolutions padded with zeros; unpadded, as in the paper, otherwise
 }
 
@@ -115,7 +115,7 @@ func (s Shape) Validate() error {
 		{s.Depth < 1 || s.Depth > 8, fmt.Sprintf("depth %d: give 1 to 8", s.Depth)},
 		{s.Base < 1 || s.Base > 256, fmt.Sprintf("base width %d: give 1 to 256", s.Base)},
 		{s.Channels < 1, fmt.Sprintf("%d input channels: give 1 or more", s.Channels)},
-		{s.Classes < 2 || s.Classes > 255, fmt.Sprintf("%d classes: give 2 to 255", s.Classes)},
+		{s.Classes < 1 || s.Classes > 255, fmt.Sprintf("%d classes: give 1 to 255", s.Classes)},
 	} {
 		if c.bad {
 			errs = append(errs, errors.New(c.text))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
 // A Param is a tensor of weights or biases.
@@ -13,16 +14,34 @@ type Param struct {
 	Value []float32
 }
 
+// count returns how many values the shape holds.
+func (p Param) count() int {
+	n := 1
+	for _, d := range p.Shape {
+		n *= d
+	}
+	return n
+}
+
 // Params are the weights of a network, in the order of [Build].
 type Params []Param
 
 // Params returns the tensors that a network of this shape has, all zero.
 func (s Shape) Params() Params {
+	all := s.Layout()
+	for i := range all {
+		all[i].Value = make([]float32, all[i].count())
+	}
+	return all
+}
+
+// Layout is Params without the values.
+func (s Shape) Layout() Params {
 	var all Params
 	add := func(name string, out, in, side, biases int) {
 		all = append(all,
-			Param{name + ".weight", []int{out, in, side, side}, make([]float32, out*in*side*side)},
-			Param{name + ".bias", []int{biases}, make([]float32, biases)})
+			Param{Name: name + ".weight", Shape: []int{out, in, side, side}},
+			Param{Name: name + ".bias", Shape: []int{biases}})
 	}
 	level := func(name string, in, out int) {
 		add(name+".conv1", out, in, 3, out)
@@ -67,4 +86,26 @@ func (p Params) Count() int {
 		n += len(t.Value)
 	}
 	return n
+}
+
+// Check reports why p are not the weights of a network of this shape.
+func (s Shape) Check(p Params) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	want := s.Layout()
+	if len(p) != len(want) {
+		return fmt.Errorf("%d tensors of weights: the network has %d", len(p), len(want))
+	}
+	for i, t := range p {
+		if t.Name != want[i].Name || !slices.Equal(t.Shape, want[i].Shape) || len(t.Value) != t.count() {
+			return fmt.Errorf("weights %d are %s, %v: the network has %s, %v", i, t.Name, t.Shape, want[i].Name, want[i].Shape)
+		}
+		for _, v := range t.Value {
+			if v-v != 0 { // infinite, or not a number
+				return fmt.Errorf("%s has values that are not finite: train with a lower learning rate", t.Name)
+			}
+		}
+	}
+	return nil
 }

@@ -20,6 +20,9 @@ type Step struct {
 
 // NewStep builds the graph for images of h × w pixels.
 func NewStep(s Shape, params Params, h, w int, layers Layers) (*Step, error) {
+	if s.Classes < 2 {
+		return nil, fmt.Errorf("%d classes: training needs background and what it is told from", s.Classes)
+	}
 	g, err := newGraph(s, params, h, w)
 	if err != nil {
 		return nil, err

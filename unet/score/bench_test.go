@@ -57,6 +57,6 @@ func BenchmarkCompare(b *testing.B) {
 func BenchmarkChoose(b *testing.B) {
 	p, truth := nuclei(1024)
 	for b.Loop() {
-		Choose([]Case{{p, truth}}, NewDefaultGrid())
+		Choose([]Case{{P: p, Truth: truth}}, NewDefaultGrid())
 	}
 }

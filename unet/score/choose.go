@@ -12,14 +12,15 @@ import (
 type Case struct {
 	P     []float32 // probabilities of foreground, row by row, as many as Truth has pixels
 	Truth raster.Labels
+	MPP   float64 // µm a pixel, where the grid's lengths are in µm; 0: they are in pixels
 }
 
 // A Grid holds the values that Choose tries, each with each.
 type Grid struct {
 	Thresholds   []float64
-	MinAreas     []float64 // px
+	MinAreas     []float64 // px²
 	MinPeaks     []float64
-	Grow         []int // px
+	Grow         []float64 // px
 	Connectivity int
 }
 
@@ -29,7 +30,7 @@ func NewDefaultGrid() Grid {
 		Thresholds:   []float64{0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8},
 		MinAreas:     []float64{0, 5, 10, 20, 30, 45, 60, 90, 120},
 		MinPeaks:     []float64{0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95},
-		Grow:         []int{0, 1},
+		Grow:         []float64{0, 1},
 		Connectivity: 8,
 	}
 }
@@ -76,10 +77,11 @@ func Choose(cases []Case, g Grid) (Filter, Objects) {
 		var parts components
 		var t *table
 		for i, f := range filters {
+			f = f.Pixels(c.MPP)
 			if i == 0 || f.Threshold != filters[i-1].Threshold {
 				parts, t = newComponents(c.P, c.Truth.W, c.Truth.H, f.Threshold, f.Connectivity), nil
 			}
-			if t == nil || f.Grow != filters[i-1].Grow {
+			if t == nil || filters[i].Grow != filters[i-1].Grow {
 				t = newTable(c.Truth, parts, f.Grow)
 			}
 			sums[i].Add(t.match(f))
@@ -93,7 +95,7 @@ func Choose(cases []Case, g Grid) (Filter, Objects) {
 	}
 	var total Objects
 	for _, c := range cases {
-		total.Add(newOverlap(c.Truth, filters[best].Objects(c.P, c.Truth.W, c.Truth.H)).objects())
+		total.Add(newOverlap(c.Truth, filters[best].Pixels(c.MPP).Objects(c.P, c.Truth.W, c.Truth.H)).objects())
 	}
 	return filters[best], total
 }

@@ -26,18 +26,18 @@ func TestTableAgainstObjects(t *testing.T) {
 func TestChooseAgainstTryingAll(t *testing.T) {
 	g := Grid{
 		Thresholds: []float64{0.35, 0.45, 0.55, 0.75}, MinAreas: []float64{0, 3, 6}, MinPeaks: []float64{0, 0.8, 0.95},
-		Grow: []int{0, 2, 1}, Connectivity: 8,
+		Grow: []float64{0, 2, 1.5}, Connectivity: 8,
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		var cases []Case
 		for range rapid.IntRange(1, 2).Draw(t, "cases") {
 			w, h := rapid.IntRange(1, 9).Draw(t, "w"), rapid.IntRange(1, 9).Draw(t, "h")
-			cases = append(cases, Case{anyProbabilities(t, w, h), anyLabels(t, "truth", w, h)})
+			cases = append(cases, Case{anyProbabilities(t, w, h), anyLabels(t, "truth", w, h), rapid.SampledFrom([]float64{0, 0.5, 1.25}).Draw(t, "mpp")})
 		}
 		count := func(f Filter) Objects {
 			var sum Objects
 			for _, c := range cases {
-				sum.Add(Compare(c.Truth, f.Objects(c.P, c.Truth.W, c.Truth.H)).Objects)
+				sum.Add(Compare(c.Truth, f.Pixels(c.MPP).Objects(c.P, c.Truth.W, c.Truth.H)).Objects)
 			}
 			return sum
 		}
@@ -88,7 +88,7 @@ func TestChooseByHand(t *testing.T) {
 	if err := g.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	f, o := Choose([]Case{{p, truth}}, g)
+	f, o := Choose([]Case{{P: p, Truth: truth}}, g)
 	want := Filter{Threshold: 0.7, MinArea: 5, MinPeak: 0, Grow: 1, Connectivity: 8}
 	if f != want || o.F1At50() != 1 {
 		t.Errorf("chose %+v with %+v, want %+v", f, o, want)

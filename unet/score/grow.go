@@ -17,7 +17,8 @@ type claim struct {
 // claims lists the pixels, of background and of other objects, whose centres lie within r px of an
 // object's, sorted by pixel, then distance, then number of the object. An object may claim a pixel several
 // times.
-func claims(l raster.Labels, r int) []claim {
+func claims(l raster.Labels, reach float64) []claim {
+	r, most := int(reach), int32(reach*reach)
 	if r == 0 {
 		return nil
 	}
@@ -34,9 +35,9 @@ func claims(l raster.Labels, r int) []claim {
 		}
 		for dy := max(-r, -y); dy <= min(r, l.H-1-y); dy++ {
 			for dx := max(-r, -x); dx <= min(r, l.W-1-x); dx++ {
-				j, d := i+dy*l.W+dx, dx*dx+dy*dy
-				if d <= r*r && l.Pix[j] != object {
-					out = append(out, claim{int32(j), int32(d), object})
+				j, d := i+dy*l.W+dx, int32(dx*dx+dy*dy)
+				if d <= most && l.Pix[j] != object {
+					out = append(out, claim{int32(j), d, object})
 				}
 			}
 		}
@@ -52,7 +53,7 @@ func claims(l raster.Labels, r int) []claim {
 
 // grow gives each background pixel within r px of an object to the nearest; of several, to that of the
 // lowest number. Objects may come to touch; they stay apart by their numbers.
-func grow(l raster.Labels, r int) {
+func grow(l raster.Labels, r float64) {
 	for _, c := range claims(l, r) {
 		if l.Pix[c.pixel] == 0 {
 			l.Pix[c.pixel] = c.object

@@ -20,9 +20,17 @@ type Filter struct {
 	// Grow is how many pixels objects grow back into the background, such as into the gap that the
 	// network was taught to leave between them: a pixel whose centre lies that near to an object's goes to
 	// the nearest object, or that of the lowest number. Objects may come to touch; their numbers stay.
-	Grow int `json:"grow"`
+	Grow float64 `json:"grow"`
 	// Connectivity is 8, or 4 when pixels that share but a corner do not connect.
 	Connectivity int `json:"connectivity"`
+}
+
+// Pixels returns the filter for an image of mpp µm a pixel of one whose lengths are in µm and areas in µm². 0 leaves it as it is.
+func (f Filter) Pixels(mpp float64) Filter {
+	if mpp > 0 {
+		f.MinArea, f.Grow = f.MinArea/(mpp*mpp), f.Grow/mpp
+	}
+	return f
 }
 
 // NewDefaultFilter returns the filter that drops nothing: 8-connected parts of more than one half.
@@ -39,8 +47,8 @@ func (f Filter) Validate() error {
 		return fmt.Errorf("a smallest area of %g px: give 0 or more", f.MinArea)
 	case !(f.MinPeak >= 0 && f.MinPeak <= 1):
 		return fmt.Errorf("a lowest peak of %g: give a probability from 0 to 1", f.MinPeak)
-	case f.Grow < 0 || f.Grow > maxGrow:
-		return fmt.Errorf("objects that grow by %d px: give 0 to %d", f.Grow, maxGrow)
+	case !(f.Grow >= 0 && f.Grow <= maxGrow):
+		return fmt.Errorf("objects that grow by %g px: give 0 to %d", f.Grow, maxGrow)
 	case f.Connectivity != 4 && f.Connectivity != 8:
 		return fmt.Errorf("a connectivity of %d: give 4 or 8", f.Connectivity)
 	}

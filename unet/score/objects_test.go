@@ -139,7 +139,7 @@ func anyFilter(t *rapid.T) Filter {
 		Threshold:    rapid.SampledFrom([]float64{0, 0.3, 0.5, 0.75, 0.9}).Draw(t, "threshold"),
 		MinArea:      rapid.SampledFrom([]float64{0, 1.5, 2, 4}).Draw(t, "area"),
 		MinPeak:      rapid.SampledFrom([]float64{0, 0.7, 0.95}).Draw(t, "peak"),
-		Grow:         rapid.IntRange(0, 3).Draw(t, "grow"),
+		Grow:         rapid.SampledFrom([]float64{0, 1, 1.5, 2, 3}).Draw(t, "grow"),
 		Connectivity: rapid.SampledFrom([]int{4, 8}).Draw(t, "connectivity"),
 	}
 }
@@ -187,10 +187,10 @@ func TestObjectsAgainstDefinition(t *testing.T) {
 		}
 		want := raster.NewLabels(w, h)
 		for i := range want.Pix {
-			nearest := f.Grow*f.Grow + 1
+			nearest := f.Grow*f.Grow + 1e-3
 			for j, id := range l.Pix {
 				dx, dy := i%w-j%w, i/w-j/w
-				if d := dx*dx + dy*dy; id > 0 && (d < nearest || d == nearest && d <= f.Grow*f.Grow && id < want.Pix[i]) {
+				if d := float64(dx*dx + dy*dy); id > 0 && (d < nearest || d == nearest && d <= f.Grow*f.Grow && id < want.Pix[i]) {
 					nearest, want.Pix[i] = d, id
 				}
 			}

@@ -23,7 +23,7 @@ type candidate struct {
 }
 
 // newTable counts the overlaps of truth with parts that grow by r px.
-func newTable(truth raster.Labels, parts components, r int) *table {
+func newTable(truth raster.Labels, parts components, r float64) *table {
 	t := &table{overlap: *newOverlap(truth, parts.labels), parts: parts}
 	all := claims(parts.labels, r)
 	var rivals []uint32

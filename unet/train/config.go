@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 
+	"microtome/unet"
 	"microtome/unet/augment"
 	"microtome/unet/network"
 	"microtome/unet/target"
@@ -18,12 +20,14 @@ type Config struct {
 	Shape    network.Shape `json:"shape"`
 	Classes  []string      `json:"classes"` // names, background first
 	MPP      float64       `json:"mpp"`     // µm a pixel that the network works at; 0: images as they are
+	Nucleus  float64       `json:"nucleus"` // µm: images without a resolution get that at which their median instance has this diameter; 0: they count as at MPP
 	Mean     float64       `json:"mean"`    // the network sees (value - Mean) · Scale
 	Scale    float64       `json:"scale"`
 	Tile     int           `json:"tile"`  // edge of what the network puts out for a training tile, px; rounded up to what it can
 	Batch    int           `json:"batch"` // tiles a step
 	Steps    int           `json:"steps"` // iterations
 	Seed     uint64        `json:"seed"`
+	Init     string        `json:"init,omitempty"` // model file whose weights are started from
 	Dropout  float64       `json:"dropout"` // probability that a feature at the end of the contracting path is 0
 	Optimise Optimise      `json:"optimise"`
 	Average  float64       `json:"average"` // decay of the running mean of the weights that is validated and kept; 0: the weights themselves
@@ -61,7 +65,7 @@ func NewConfig(recipe string) (Config, error) {
 		c.Shape.Base, c.Tile, c.Batch, c.Dropout, c.Average, c.Balance = 64, 388, 1, 0.5, 0, true
 		c.Optimise = Optimise{Method: "sgd", Rate: 1e-4, Momentum: 0.99, Schedule: "constant", Clip: 0}
 	case "nuclei":
-		c.Name, c.Shape.Same, c.MPP = "nuclei", true, 0.5
+		c.Name, c.Shape.Same, c.MPP, c.Nucleus = "nuclei", true, 0.5, 7
 	default:
 		return Config{}, fmt.Errorf("no recipe %q: give one of %v", recipe, Recipes)
 	}
@@ -85,6 +89,7 @@ func (c Config) Validate() error {
 		{"average", c.Average, 0, 0.999999},
 		{"validation", c.Held, 0, 0.9},
 		{"mpp", c.MPP, 0, 1000},
+		{"nucleus", c.Nucleus, 0, 1000},
 		{"mean", c.Mean, -1e6, 1e6},
 		{"cut", float64(c.Cut), 0, 100},
 	} {
@@ -103,4 +108,20 @@ func (c Config) input() (in, out int) {
 	in = c.Shape.Input(c.Tile)
 	out, _ = c.Shape.Output(in)
 	return in, out
+}
+
+// initial returns the weights of the model to start from.
+func (c Config) initial() (network.Params, error) {
+	data, err := os.ReadFile(c.Init)
+	if err != nil {
+		return nil, err
+	}
+	shape, params, _, err := unet.Import(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Init, err)
+	}
+	if shape != c.Shape {
+		return nil, fmt.Errorf("%s: a network of %+v, which is not the %+v to be trained: give the same --depth, --base and --same, and data of as many classes", c.Init, shape, c.Shape)
+	}
+	return params, nil
 }

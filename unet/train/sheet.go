@@ -36,14 +36,14 @@ const (
 
 // size returns the width and height of the sheet.
 func (s *sheet) size() (w, h int) {
-	return gap + len(s.headings)*(s.edge+gap), gap + line + len(s.rows)*(line+s.edge+gap) + barSize + line + gap
+	return gap + len(s.headings)*(s.edge+gap), 2*gap + line + len(s.rows)*(line+s.edge+gap) + barSize + line + gap
 }
 
 // cell returns where a picture of a size goes.
 func (s *sheet) cell(row, column, w, h int) image.Point {
 	return image.Pt(
 		gap+column*(s.edge+gap)+(s.edge-w)/2,
-		gap+line+row*(line+s.edge+gap)+line+(s.edge-h)/2,
+		2*gap+line+row*(line+s.edge+gap)+line+(s.edge-h)/2,
 	)
 }
 

@@ -30,14 +30,25 @@ type header struct {
 	Config    Config  `json:"config"`
 	Data      string  `json:"data"` // SHA-256 of the data set
 	Step      int     `json:"step"` // steps that are done
-	BestStep  int     `json:"best_step"`
-	BestScore float64 `json:"best_score"`
-	Stale     int     `json:"stale"`   // validations since the best
-	Metrics   int64   `json:"metrics"` // bytes of metrics.jsonl that were written
+	Best    *Validated `json:"best"`    // but for its time
+	Stale   int        `json:"stale"`   // validations since the best
+	Metrics int64      `json:"metrics"` // bytes of metrics.jsonl that were written
 }
 
-func newState(c Config, data string) *state {
-	s := &state{header: header{Config: c, Data: data, BestScore: -1}, params: c.Shape.Init(c.Seed)}
+// newState returns the state before the first step.
+func newState(c Config, data string) (*state, error) {
+	params := c.Shape.Init(c.Seed)
+	if c.Init != "" {
+		var err error
+		if params, err = c.initial(); err != nil {
+			return nil, err
+		}
+	}
+	return stateOf(c, data, params), nil
+}
+
+func stateOf(c Config, data string, params network.Params) *state {
+	s := &state{header: header{Config: c, Data: data}, params: params}
 	s.mean, s.best = c.Shape.Params(), c.Shape.Params()
 	for i, p := range s.params {
 		copy(s.mean[i].Value, p.Value)
@@ -114,7 +125,7 @@ func load(path string) (*state, error) {
 	if err := h.Config.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	s := newState(h.Config, h.Data)
+	s := stateOf(h.Config, h.Data, h.Config.Shape.Params())
 	s.header = h
 	for _, t := range s.numbers() {
 		if len(numbers) < 4*len(t) {

@@ -11,26 +11,39 @@ import (
 	"runtime"
 	"time"
 
+	"microtome/unet"
 	"microtome/unet/dataset"
 	"microtome/unet/score"
+	"microtome/unet/target"
 )
 
 // Names of the files in the folder of a training run.
 const (
+	ModelName      = "model.onnx" // of the best weights so far
 	CheckpointName = "checkpoint"
 	MetricsName    = "metrics.jsonl"
 )
 
 // A Run is a training run.
 type Run struct {
-	Config  Config
+	Config  Config // its classes come from Set
 	Set     *dataset.Set
-	Dir     string // for the files, which exists
-	Resume  bool   // go on from the checkpoint in Dir, if there is one
-	Threads int    // 0: one a processor
+	Dir     string    // for the files, which exists
+	Card    unet.Card // of the model, as far as it is known before: training set, version, licence, colours
+	Resume  bool      // go on from the checkpoint in Dir
+	Threads int       // 0: one a processor
 
+	Begun     func(Begun)     // called once, if set
 	Step      func(Step)      // called after each step, if set
 	Validated func(Validated) // called after each validation, if set
+}
+
+// A Begun is what is told before the first step.
+type Begun struct {
+	Training, Validation int // images
+	Parameters           int
+	Tile                 int // edge of what the network sees, px
+	Step, Steps          int // that are done, of all
 }
 
 // A Step is what is told of a step.
@@ -50,80 +63,116 @@ type Validated struct {
 	Rate    float64      `json:"rate"`
 	Seconds float64      `json:"seconds"` // since the last line
 	Filter  score.Filter `json:"filter"`
+	Images  int          `json:"images"` // that were validated with
 	Scores  score.Scores `json:"validation"`
 	Best    bool         `json:"best"`
 }
 
-// Train runs until the last step, or until validation stops to improve. When ctx ends, it writes a checkpoint and returns the cause
-// of ctx.
-func (r *Run) Train(ctx context.Context) (err error) {
+// Train runs until the last step, or until validation stops to improve, and returns the best validation. When ctx ends, it writes
+// a checkpoint and returns the cause of ctx.
+func (r *Run) Train(ctx context.Context) (best Validated, err error) {
+	unlock, err := lock(r.Dir)
+	if err != nil {
+		return best, err
+	}
+	defer unlock()
 	s, err := r.start()
 	if err != nil {
-		return err
+		return best, err
 	}
 	on, held, err := r.Set.Split(s.Config.Held)
 	if err != nil {
-		return err
+		return best, err
 	}
 	threads := r.Threads
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	t, err := newTrainer(s.Config, pick(r.Set, on), s.params, threads)
+	t, err := newTrainer(s.Config, s.Config.pick(r.Set, on), s.params, threads)
 	if err != nil {
-		return err
+		return best, err
 	}
 	defer t.close()
-	v := newValidator(s.Config, pick(r.Set, held))
-	var since struct {
-		loss   float64
-		steps  int
-		pixels score.Pixels
-		from   time.Time
+	v := &validator{s.Config, s.Config.pick(r.Set, held), threads}
+	if r.Begun != nil {
+		in, _ := s.Config.input()
+		r.Begun(Begun{len(on), len(held), s.params.Count(), in, s.Step, s.Config.Steps})
 	}
-	since.from = time.Now()
+	since := period{from: time.Now()}
 	for s.Step < s.Config.Steps && (s.Config.Patience == 0 || s.Stale < s.Config.Patience) {
 		if ctx.Err() != nil {
-			return errors.Join(context.Cause(ctx), r.stop(s))
+			return best, errors.Join(context.Cause(ctx), r.save(s))
 		}
 		began := time.Now()
 		grads, got, err := t.run(s.Step)
 		if err != nil {
-			return err
+			return best, err
 		}
 		s.follow(grads)
-		since.loss += got.loss
-		since.steps++
-		since.pixels.Add(got.pixels)
+		since.add(got)
 		if r.Step != nil {
-			r.Step(Step{s.Step, s.Config.Steps, got.loss, got.pixels.IoU(), s.Config.Optimise.rate(s.Step-1, s.Config.Steps), time.Since(began).Seconds()})
+			r.Step(Step{s.Step, s.Config.Steps, got.loss, got.pixels.IoU(), s.rate(), time.Since(began).Seconds()})
 		}
 		if s.Step%s.Config.Every != 0 && s.Step != s.Config.Steps {
 			continue
 		}
-		line := Validated{Step: s.Step, Loss: since.loss / float64(since.steps), IoU: since.pixels.IoU(), Rate: s.Config.Optimise.rate(s.Step-1, s.Config.Steps)}
-		if line.Filter, line.Scores, err = v.validate(ctx, s.mean); err != nil {
-			return errors.Join(err, r.stop(s))
+		line, views, err := v.validate(ctx, s.mean)
+		if err != nil {
+			return best, errors.Join(err, r.save(s))
 		}
-		line.Seconds = time.Since(since.from).Seconds()
-		line.Best = s.judge(line.Scores.F1At50)
-		if err := r.write(s, line); err != nil {
-			return err
+		line.Step, line.Rate = s.Step, s.rate()
+		since.close(&line)
+		line.Best = s.judge(line)
+		if err := r.write(s, line, views); err != nil {
+			return best, err
 		}
-		since.loss, since.steps, since.pixels, since.from = 0, 0, score.Pixels{}, time.Now()
+		since = period{from: time.Now()}
 		if r.Validated != nil {
 			r.Validated(line)
 		}
 	}
-	return nil
+	return *s.Best, nil
 }
 
-func pick(s *dataset.Set, which []int) []dataset.Image {
+// A period is the steps from one validation to the next.
+type period struct {
+	from   time.Time
+	steps  int
+	loss   float64
+	pixels score.Pixels
+}
+
+func (p *period) add(r result) {
+	p.steps++
+	p.loss += r.loss
+	p.pixels.Add(r.pixels)
+}
+
+func (p *period) close(line *Validated) {
+	line.Loss, line.IoU, line.Seconds = p.loss/float64(p.steps), p.pixels.IoU(), time.Since(p.from).Seconds()
+}
+
+// pick returns some of the images. Where the size of pixels is not known it is guessed from the nuclei, if the
+// configuration says how large these are.
+func (c Config) pick(s *dataset.Set, which []int) []dataset.Image {
 	var images []dataset.Image
 	for _, i := range which {
-		images = append(images, s.Images[i])
+		m := s.Images[i]
+		if m.MPP == 0 && c.Nucleus > 0 {
+			m.MPP = dataset.EstimateMPP(m, c.Nucleus)
+		}
+		images = append(images, m)
 	}
 	return images
+}
+
+// ReadConfig returns the configuration of the run whose checkpoint is in a folder.
+func ReadConfig(dir string) (Config, error) {
+	s, err := load(filepath.Join(dir, CheckpointName))
+	if err != nil {
+		return Config{}, err
+	}
+	return s.Config, nil
 }
 
 // start returns the state to begin with.
@@ -131,34 +180,40 @@ func (r *Run) start() (*state, error) {
 	path := filepath.Join(r.Dir, CheckpointName)
 	if r.Resume {
 		s, err := load(path)
-		if err == nil {
-			return s, r.same(s)
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
 			return nil, err
 		}
+		if s.Data != r.Set.SHA256 {
+			return nil, fmt.Errorf("%s: the data set has changed since the checkpoint: start anew in another folder", r.Dir)
+		}
+		return s, nil
 	}
-	return newState(r.Config, r.Set.SHA256), nil
+	if _, err := os.Stat(path); err == nil {
+		return nil, fmt.Errorf("%s: holds a training run: give --resume to go on with it, or another folder", r.Dir)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	c := r.Config
+	c.Classes, c.Shape.Classes = r.Set.ClassNames, len(r.Set.ClassNames)
+	if c.Balance {
+		c.Target.Class = target.Balance(count(r.Set))
+	}
+	return newState(c, r.Set.SHA256)
 }
 
-// same reports why a checkpoint is not of this run.
-func (r *Run) same(s *state) error {
-	if s.Data != r.Set.SHA256 {
-		return fmt.Errorf("%s: the data set has changed since the checkpoint: start anew in another folder", r.Dir)
+// count returns how many pixels of each class the images have.
+func count(s *dataset.Set) []int {
+	n := make([]int, len(s.ClassNames))
+	for _, m := range s.Images {
+		for _, i := range m.Instances.Pix {
+			n[m.Class(i)]++
+		}
 	}
-	a, err := json.Marshal(s.Config)
-	if err != nil {
-		return err
-	}
-	b, err := json.Marshal(r.Config)
-	if err != nil {
-		return err
-	}
-	if string(a) != string(b) {
-		return fmt.Errorf("%s: the checkpoint was made with other settings: give the same flags, or start anew in another folder", r.Dir)
-	}
-	return nil
+	return n
 }
+
+// rate is the learning rate of the last step.
+func (s *state) rate() float64 { return s.Config.Optimise.rate(max(s.Step-1, 0), s.Config.Steps) }
 
 // follow moves the weights, and their mean after them.
 func (s *state) follow(grads [][]float32) {
@@ -176,43 +231,57 @@ func (s *state) follow(grads [][]float32) {
 	}
 }
 
-// judge keeps the weights when they are the best so far.
-func (s *state) judge(score float64) bool {
-	if score <= s.BestScore {
+// judge keeps the weights when they are the best so far, or when there is nothing to judge them by.
+func (s *state) judge(line Validated) bool {
+	if s.Best != nil && line.Images > 0 && line.Scores.F1At50 <= s.Best.Scores.F1At50 {
 		s.Stale++
 		return false
 	}
-	s.Stale, s.BestScore, s.BestStep = 0, score, s.Step
+	line.Best, line.Seconds = true, 0
+	s.Stale, s.Best = 0, &line
 	for i, p := range s.mean {
 		copy(s.best[i].Value, p.Value)
 	}
 	return true
 }
 
-func (r *Run) stop(s *state) error { return s.save(filepath.Join(r.Dir, CheckpointName)) }
+func (r *Run) save(s *state) error { return s.save(filepath.Join(r.Dir, CheckpointName)) }
 
-// write appends to the metrics and saves the checkpoint, which says how long they are: a line beyond that is of a run that
-// was killed in between, and is written again.
-func (r *Run) write(s *state, line Validated) (err error) {
+// write writes what there is to see of a validation, and then the checkpoint. That says how long the metrics are: a line beyond is
+// of a run that was killed in between, and is written again.
+func (r *Run) write(s *state, line Validated, views []view) error {
+	if line.Best {
+		if err := r.export(s); err != nil {
+			return err
+		}
+	}
+	if err := r.append(s, line); err != nil {
+		return err
+	}
+	if err := r.draw(s, views); err != nil {
+		return err
+	}
+	return r.save(s)
+}
+
+// append adds a line to the metrics.
+func (r *Run) append(s *state, line Validated) (err error) {
 	f, err := os.OpenFile(filepath.Join(r.Dir, MetricsName), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := f.Truncate(s.Metrics); err != nil {
-		return err
-	}
 	data, err := json.Marshal(line)
 	if err != nil {
 		return err
 	}
 	data = append(data, '\n')
+	if err := f.Truncate(s.Metrics); err != nil {
+		return err
+	}
 	if _, err := f.WriteAt(data, s.Metrics); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
 	s.Metrics += int64(len(data))
-	return s.save(filepath.Join(r.Dir, CheckpointName))
+	return f.Sync()
 }

@@ -2,6 +2,9 @@ package train
 
 import (
 	"context"
+	"encoding/json"
+	"io"
+	"path/filepath"
 
 	"microtome/internal/raster"
 	"microtome/unet"
@@ -12,43 +15,86 @@ import (
 	"microtome/unet/score"
 )
 
+// filters are what validation chooses from; areas are µm², growth is µm.
+func filters() score.Grid {
+	return score.Grid{
+		Thresholds:   []float64{0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7},
+		MinAreas:     []float64{0, 2, 4, 6, 8, 10, 12},
+		MinPeaks:     []float64{0, 0.7, 0.8, 0.85, 0.9},
+		Grow:         []float64{0, 0.25, 0.5},
+		Connectivity: 8,
+	}
+}
+
 // A validator predicts the images that were held back and scores their objects.
 type validator struct {
-	config Config
-	images []dataset.Image
+	config  Config
+	images  []dataset.Image
+	threads int
 }
 
-func newValidator(c Config, images []dataset.Image) *validator {
-	return &validator{c, images}
-}
-
-// validate returns the best filter for the weights, and the scores with it.
-func (v *validator) validate(ctx context.Context, p network.Params) (score.Filter, score.Scores, error) {
-	net := &inMemory{config: v.config, params: p, graphs: map[[2]int]*network.Forward{}}
+// validate returns the filter that suits the weights best with the scores it leads to, and what was found.
+func (v *validator) validate(ctx context.Context, p network.Params) (Validated, []view, error) {
+	net := &inMemory{config: v.config, params: p, threads: v.threads, graphs: map[[2]int]*network.Forward{}}
 	defer net.close()
 	var cases []score.Case
 	for _, m := range v.images {
 		prob, err := predict.Foreground(ctx, net, m.RGB, m.MPP)
 		if err != nil {
-			return score.Filter{}, score.Scores{}, err
+			return Validated{}, nil, err
 		}
-		cases = append(cases, score.Case{P: prob, Truth: m.Instances})
+		c := score.Case{P: prob, Truth: m.Instances, MPP: m.MPP}
+		if c.MPP == 0 {
+			c.MPP = v.config.MPP
+		}
+		cases = append(cases, c)
 	}
-	grid := score.NewDefaultGrid()
-	grid.MinPeaks = []float64{0, 0.7, 0.85}
-	f, _ := score.Choose(cases, grid)
+	if len(cases) == 0 {
+		return Validated{Filter: score.NewDefaultFilter()}, nil, nil
+	}
+	f, _ := score.Choose(cases, filters())
 	var total score.Counts
-	for _, c := range cases {
-		total.Add(score.Compare(c.Truth, f.Objects(c.P, c.Truth.W, c.Truth.H)))
+	var views []view
+	for i, c := range cases {
+		found := f.Pixels(c.MPP).Objects(c.P, c.Truth.W, c.Truth.H)
+		total.Add(score.Compare(c.Truth, found))
+		views = append(views, view{v.images[i].Name, v.images[i].RGB, c.Truth, found, c.P})
 	}
-	return f, total.Scores(), nil
+	return Validated{Filter: f, Scores: total.Scores(), Images: len(cases)}, views, nil
+}
+
+// export writes the model of the best weights.
+func (r *Run) export(s *state) error {
+	card := r.Card
+	metrics, err := json.Marshal(s.Best.Scores)
+	if err != nil {
+		return err
+	}
+	recipe, err := json.Marshal(s.Config)
+	if err != nil {
+		return err
+	}
+	f := s.Best.Filter
+	card.Name, card.Classes, card.MPP = s.Config.Name, s.Config.Classes, s.Config.MPP
+	card.Mean, card.Scale = float32(s.Config.Mean), float32(s.Config.Scale)
+	card.Threshold, card.MinArea, card.MinPeak, card.Grow = f.Threshold, f.MinArea, f.MinPeak, f.Grow
+	card.TrainingSHA256, card.Recipe, card.Seed, card.Metrics = s.Data, string(recipe), s.Config.Seed, string(metrics)
+	data, err := unet.Export(s.Config.Shape, s.best, card)
+	if err != nil {
+		return err
+	}
+	return replaceFile(filepath.Join(r.Dir, ModelName), func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
 }
 
 // inMemory runs weights that are being trained.
 type inMemory struct {
-	config Config
-	params network.Params
-	graphs map[[2]int]*network.Forward
+	config  Config
+	params  network.Params
+	threads int
+	graphs  map[[2]int]*network.Forward
 }
 
 func (n *inMemory) Spec() unet.Spec {
@@ -64,7 +110,7 @@ func (n *inMemory) Logits(_ context.Context, w, h int, in []byte, out []float32)
 	f := n.graphs[[2]int{iw, ih}]
 	if f == nil {
 		var err error
-		if f, err = network.NewForward(n.config.Shape, n.params, ih, iw, &ops.Ops{Threads: 2}); err != nil {
+		if f, err = network.NewForward(n.config.Shape, n.params, ih, iw, &ops.Ops{Threads: n.threads}); err != nil {
 			return err
 		}
 		n.graphs[[2]int{iw, ih}] = f
@@ -89,6 +135,6 @@ func (n *inMemory) Logits(_ context.Context, w, h int, in []byte, out []float32)
 
 func (n *inMemory) close() {
 	for _, f := range n.graphs {
-		_ = f.Close()
+		_ = f.Close() // frees memory, cannot fail
 	}
 }

@@ -1,0 +1,137 @@
+package unet
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"microtome/unet/network"
+)
+
+// keyArchitecture is the key of the network.Shape, as JSON, in the metadata.
+const keyArchitecture = "microtome.architecture"
+
+// Export writes a network as an ONNX model in microtome's form, which ONNX Runtime and the Gorgonia engine
+// run alike. The labels follow the card's threshold; the logits are the network's. The same arguments always
+// give the same bytes.
+func Export(s network.Shape, p network.Params, c Card) ([]byte, error) {
+	if err := s.Check(p); err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	return Architecture{
+		Depth: s.Depth, Base: s.Base, Channels: s.Channels, Classes: s.Classes, Same: s.Same, Card: c,
+		weights: func(name string, _ []int) (weights, biases []float32) { return onnxWeights(p, name) },
+	}.ONNX()
+}
+
+// Import reads back what [Export] wrote; also a network that [Architecture.ONNX] wrote, if it upsamples by
+// transposed convolution.
+func Import(data []byte) (network.Shape, network.Params, Card, error) {
+	f, err := parseONNX(data)
+	if err != nil {
+		return network.Shape{}, nil, Card{}, err
+	}
+	return f.trained()
+}
+
+var errNotTrained = errors.New("the file is not as microtome's training wrote it")
+
+// trained reads a model of our own.
+func (f *onnxFile) trained() (s network.Shape, p network.Params, c Card, err error) {
+	text, ok := f.meta[keyArchitecture]
+	if !ok {
+		return s, nil, c, errNotTrained
+	}
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return s, nil, c, fmt.Errorf("metadata %s: %s", keyArchitecture, firstLine(err))
+	}
+	if err := s.Validate(); err != nil {
+		return s, nil, c, fmt.Errorf("metadata %s: %s", keyArchitecture, firstLine(err))
+	}
+	if c, err = f.card(); err != nil {
+		return s, nil, c, err
+	}
+	p, err = f.params(s)
+	if err != nil {
+		return s, nil, c, err
+	}
+	// The weights are there; now the graph must be the one that was written around them.
+	again, err := Export(s, p, c)
+	if err != nil {
+		return s, nil, c, err
+	}
+	g, err := parseONNX(again)
+	if err != nil {
+		return s, nil, c, err
+	}
+	same := slices.EqualFunc(f.nodes, g.nodes, func(a, b opNode) bool { return a.op == b.op }) && len(f.weights) == len(g.weights)
+	for name, w := range g.weights {
+		same = same && string(f.weights[name].raw) == string(w.raw)
+	}
+	if !same {
+		return s, nil, c, errNotTrained
+	}
+	return s, p, c, nil
+}
+
+// params reads the weights of a network from the file's.
+func (f *onnxFile) params(s network.Shape) (network.Params, error) {
+	p := s.Layout() // the file says what it holds, so nothing is made before that is checked
+	for i := range p {
+		w := f.weights[p[i].Name]
+		n := 1
+		for _, d := range p[i].Shape {
+			n *= d
+		}
+		if w.kind != typeFloat || len(w.raw) != 4*n {
+			return nil, errNotTrained
+		}
+		values := make([]float32, n)
+		for k := range values {
+			values[k] = math.Float32frombits(binary.LittleEndian.Uint32(w.raw[4*k:]))
+		}
+		if up(p[i]) {
+			p[i].Value = rearranged(values, p[i].Shape[1], p[i].Shape[0])
+		} else {
+			p[i].Value = values
+		}
+	}
+	return p, nil
+}
+
+// onnxWeights returns the weights and biases of a convolution as ONNX wants them.
+func onnxWeights(p network.Params, name string) (weights, biases []float32) {
+	for _, t := range p {
+		switch t.Name {
+		case name + ".weight":
+			weights = t.Value
+			if up(t) {
+				weights = rearranged(t.Value, t.Shape[0], t.Shape[1])
+			}
+		case name + ".bias":
+			biases = t.Value
+		}
+	}
+	return weights, biases
+}
+
+// up reports whether t holds the weights of an up-convolution: (4 · out) × in × 1 × 1 in a network, with row
+// 4·k + 2·dy + dx for channel k, and in × out × 2 × 2 in ONNX.
+func up(t network.Param) bool {
+	return strings.HasPrefix(t.Name, "up") && len(t.Shape) == 4
+}
+
+// rearranged returns a matrix of rows × columns with rows and columns exchanged.
+func rearranged(v []float32, rows, columns int) []float32 {
+	out := make([]float32, len(v))
+	for r := range rows {
+		for c := range columns {
+			out[c*rows+r] = v[r*columns+c]
+		}
+	}
+	return out
+}
