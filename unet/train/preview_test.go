@@ -25,6 +25,9 @@ func handmade(c Config) sample {
 	s := sample{image: plain(in, in, color.RGBA{200, 180, 190, 255}), target: raster.NewLabels(out, out)}
 	block(s.target, 1, image.Rect(1, 1, 6, 6))
 	block(s.target, 2, image.Rect(8, 1, 13, 6))
+	for i := range 9 { // a dark spot at (9, 10) to (11, 12) of the target
+		set(s.image, ((in-out)/2+10+i/3)*in+(in-out)/2+9+i%3, color.RGBA{9, 9, 9, 255})
+	}
 	s.classes, s.weights = make([]uint8, out*out), make([]float32, out*out)
 	for i, n := range s.target.Pix {
 		s.weights[i] = 2
@@ -57,6 +60,7 @@ func TestPreviewShowsEachPixelOfTheTarget(t *testing.T) {
 		}{
 			{"inside of an instance", 1, 3, 3, tissue},
 			{"background", 1, 7, 3, tissue},
+			{"spot", 1, 10, 11, color.RGBA{9, 9, 9, 255}},
 			{"instance 1", 2, 1, 1, instanceColor(1)},
 			{"instance 1", 2, 5, 5, instanceColor(1)},
 			{"gap", 2, 7, 3, black},
