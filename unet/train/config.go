@@ -28,7 +28,7 @@ type Config struct {
 	Steps    int           `json:"steps"` // iterations
 	Seed     uint64        `json:"seed"`
 	Init     string        `json:"init,omitempty"` // model file whose weights are started from
-	Dropout  float64       `json:"dropout"` // probability that a feature at the end of the contracting path is 0
+	Dropout  float64       `json:"dropout"`        // probability that a feature at the end of the contracting path is 0
 	Optimise Optimise      `json:"optimise"`
 	Average  float64       `json:"average"` // decay of the running mean of the weights that is validated and kept; 0: the weights themselves
 	Every    int           `json:"every"`   // steps from one validation and checkpoint to the next

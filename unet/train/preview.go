@@ -16,19 +16,20 @@ const previewEdge = 384
 // Preview writes a PNG of the first tiles that Train would draw, as it draws them: whether the labels move with the image, and
 // which gaps weigh, can be seen before hours are spent on them.
 func (r *Run) Preview(w io.Writer, rows int) error {
-	if err := r.Config.Validate(); err != nil {
+	c := r.config()
+	if err := c.Validate(); err != nil {
 		return err
 	}
-	on, _, err := r.Set.Split(r.Config.Held)
+	on, _, err := r.Set.Split(c.Held)
 	if err != nil {
 		return err
 	}
-	sampler := newSampler(r.Config, r.Config.pick(r.Set, on))
+	sampler := newSampler(c, c.pick(r.Set, on))
 	var samples []sample
 	for n := range rows {
 		samples = append(samples, sampler.draw(uint64(n)))
 	}
-	return newPreview(r.Config, samples).write(w)
+	return newPreview(c, samples).write(w)
 }
 
 // newPreview lays out samples. Targets that are smaller than a cell are enlarged by a whole number, larger ones are reduced.

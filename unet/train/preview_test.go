@@ -127,8 +127,8 @@ func TestPreviewIsOfTheTilesOfTheRun(t *testing.T) {
 	set := &dataset.Set{Images: []dataset.Image{m}, ClassNames: []string{"background", "nucleus"}}
 	r := &Run{Config: smallConfig(t, false), Set: set}
 	got := pictureOf(t, func(w *bytes.Buffer) error { return r.Preview(w, 3) })
-	sampler := newSampler(r.Config, set.Images)
-	s := newPreview(r.Config, []sample{sampler.draw(0), sampler.draw(1), sampler.draw(2)})
+	sampler := newSampler(r.config(), set.Images)
+	s := newPreview(r.config(), []sample{sampler.draw(0), sampler.draw(1), sampler.draw(2)})
 	want := pictureOf(t, func(w *bytes.Buffer) error { return s.write(w) })
 	if got.Bounds() != want.Bounds() {
 		t.Fatalf("%v, want %v", got.Bounds(), want.Bounds())

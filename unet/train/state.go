@@ -27,12 +27,13 @@ type state struct {
 
 // A header is what stands before the numbers in a checkpoint.
 type header struct {
-	Config    Config  `json:"config"`
-	Data      string  `json:"data"` // SHA-256 of the data set
-	Step      int     `json:"step"` // steps that are done
+	Config  Config     `json:"config"`
+	Data    string     `json:"data"`    // SHA-256 of the data set
+	Step    int        `json:"step"`    // steps that are done
 	Best    *Validated `json:"best"`    // but for its time
 	Stale   int        `json:"stale"`   // validations since the best
 	Metrics int64      `json:"metrics"` // bytes of metrics.jsonl that were written
+	Since   period     `json:"since"`
 }
 
 // newState returns the state before the first step.

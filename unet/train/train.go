@@ -98,20 +98,20 @@ func (r *Run) Train(ctx context.Context) (best Validated, err error) {
 		in, _ := s.Config.input()
 		r.Begun(Begun{len(on), len(held), s.params.Count(), in, s.Step, s.Config.Steps})
 	}
-	since := period{from: time.Now()}
+	began := time.Now()
 	for s.Step < s.Config.Steps && (s.Config.Patience == 0 || s.Stale < s.Config.Patience) {
 		if ctx.Err() != nil {
 			return best, errors.Join(context.Cause(ctx), r.save(s))
 		}
-		began := time.Now()
+		stepped := time.Now()
 		grads, got, err := t.run(s.Step)
 		if err != nil {
 			return best, err
 		}
 		s.follow(grads)
-		since.add(got)
+		s.Since.add(got)
 		if r.Step != nil {
-			r.Step(Step{s.Step, s.Config.Steps, got.loss, got.pixels.IoU(), s.rate(), time.Since(began).Seconds()})
+			r.Step(Step{s.Step, s.Config.Steps, got.loss, got.pixels.IoU(), s.rate(), time.Since(stepped).Seconds()})
 		}
 		if s.Step%s.Config.Every != 0 && s.Step != s.Config.Steps {
 			continue
@@ -121,12 +121,12 @@ func (r *Run) Train(ctx context.Context) (best Validated, err error) {
 			return best, errors.Join(err, r.save(s))
 		}
 		line.Step, line.Rate = s.Step, s.rate()
-		since.close(&line)
+		line.Loss, line.IoU, line.Seconds = s.Since.Loss/float64(s.Since.Steps), s.Since.Pixels.IoU(), time.Since(began).Seconds()
+		s.Since, began = period{}, time.Now()
 		line.Best = s.judge(line)
 		if err := r.write(s, line, views); err != nil {
 			return best, err
 		}
-		since = period{from: time.Now()}
 		if r.Validated != nil {
 			r.Validated(line)
 		}
@@ -136,20 +136,15 @@ func (r *Run) Train(ctx context.Context) (best Validated, err error) {
 
 // A period is the steps from one validation to the next.
 type period struct {
-	from   time.Time
-	steps  int
-	loss   float64
-	pixels score.Pixels
+	Steps  int          `json:"steps"`
+	Loss   float64      `json:"loss"` // summed
+	Pixels score.Pixels `json:"pixels"`
 }
 
 func (p *period) add(r result) {
-	p.steps++
-	p.loss += r.loss
-	p.pixels.Add(r.pixels)
-}
-
-func (p *period) close(line *Validated) {
-	line.Loss, line.IoU, line.Seconds = p.loss/float64(p.steps), p.pixels.IoU(), time.Since(p.from).Seconds()
+	p.Steps++
+	p.Loss += r.loss
+	p.Pixels.Add(r.pixels)
 }
 
 // pick returns some of the images. Where the size of pixels is not known it is guessed from the nuclei, if the
@@ -193,12 +188,17 @@ func (r *Run) start() (*state, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	return newState(r.config(), r.Set.SHA256)
+}
+
+// config returns the configuration with what the data set says.
+func (r *Run) config() Config {
 	c := r.Config
 	c.Classes, c.Shape.Classes = r.Set.ClassNames, len(r.Set.ClassNames)
 	if c.Balance {
 		c.Target.Class = target.Balance(count(r.Set))
 	}
-	return newState(c, r.Set.SHA256)
+	return c
 }
 
 // count returns how many pixels of each class the images have.
