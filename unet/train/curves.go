@@ -15,6 +15,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+
+	"microtome/unet/score"
 )
 
 // readMetrics reads the first bytes of a metrics.jsonl, as many as a checkpoint vouches for.
@@ -76,25 +78,30 @@ func drawCurves(w io.Writer, lines []Validated) error {
 	if loss.Y.Min > loss.Y.Max { // nothing was added
 		loss.Y.Min, loss.Y.Max = 0.1, 1
 	}
-	loss.Y.Min, loss.Y.Max = loss.Y.Min/1.1, loss.Y.Max*1.1
+	loss.Y.Min, loss.Y.Max = loss.Y.Min/1.6, loss.Y.Max*1.6 // 2.56 apart at least: one of 1, 2, 5 … is between
 
 	rate := newPanel("learning rate", last)
 	if err := addCurves(rate, lines, curve{"", blue, func(l Validated) float64 { return l.Rate }}); err != nil {
 		return err
 	}
 	rate.X.Label.Text, rate.Y.Min = "step", 0
+	if rate.Y.Max > 0 {
+		rate.Y.Max *= 1.05
+	} else {
+		rate.Y.Max = 1
+	}
 
 	scores := newPanel("score", last)
 	if err := addCurves(
 		scores, lines,
 		curve{"IoU, training", orange, func(l Validated) float64 { return l.IoU }},
-		curve{"IoU, validation", blue, func(l Validated) float64 { return l.Scores.IoU }},
-		curve{"F1 at IoU 0.5, validation", green, func(l Validated) float64 { return l.Scores.F1At50 }},
-		curve{"PQ, validation", red, func(l Validated) float64 { return l.Scores.PQ }},
+		curve{"IoU, validation", blue, validated(func(s score.Scores) float64 { return s.IoU })},
+		curve{"F1 at IoU 0.5, validation", green, validated(func(s score.Scores) float64 { return s.F1At50 })},
+		curve{"PQ, validation", red, validated(func(s score.Scores) float64 { return s.PQ })},
 	); err != nil {
 		return err
 	}
-	scores.X.Label.Text, scores.Y.Min, scores.Y.Max = "step", 0, 1
+	scores.X.Label.Text, scores.Y.Min, scores.Y.Max, scores.Y.Tick.Marker = "step", 0, 1, plot.TickerFunc(tenths)
 	if best > 0 {
 		mark, err := plotter.NewLine(plotter.XYs{{X: best, Y: 0}, {X: best, Y: 1}})
 		if err != nil {
@@ -113,9 +120,33 @@ func drawCurves(w io.Writer, lines []Validated) error {
 	for i, c := range plot.Align([][]*plot.Plot{{loss}, {rate}}, draw.Tiles{Rows: 2, Cols: 1, PadY: edge}, left) {
 		[]*plot.Plot{loss, rate}[i].Draw(c[0])
 	}
-	scores.Draw(draw.Crop(all, middle+edge, -edge, edge, -edge))
+	right := draw.Crop(all, middle+edge, -edge, edge, -edge)
+	legend := scores.Legend // above the curves, wherever they run
+	legend.Top, legend.Left, legend.XOffs = true, true, 4*edge
+	scores.Legend = plot.NewLegend()
+	legend.Draw(right)
+	scores.Draw(draw.Crop(right, 0, 0, 0, legend.Rectangle(right).Min.Y-right.Max.Y-edge))
 	_, err := vgimg.PngCanvas{Canvas: canvas}.WriteTo(w)
 	return err
+}
+
+// validated makes a number of a line of one of its scores; there is none where no image was held back.
+func validated(of func(score.Scores) float64) func(Validated) float64 {
+	return func(l Validated) float64 {
+		if l.Images == 0 {
+			return math.NaN()
+		}
+		return of(l.Scores)
+	}
+}
+
+// tenths marks 0, 0.1 … 1.
+func tenths(_, _ float64) []plot.Tick {
+	var ticks []plot.Tick
+	for i := range 11 {
+		ticks = append(ticks, plot.Tick{Value: float64(i) / 10, Label: strconv.FormatFloat(float64(i)/10, 'f', 1, 64)})
+	}
+	return ticks
 }
 
 // newPanel returns axes over the steps to the last.
@@ -124,7 +155,7 @@ func newPanel(name string, last float64) *plot.Plot {
 	p.X.Min, p.X.Max, p.Y.Label.Text = 0, last, name
 	p.Legend.ThumbnailWidth, p.Legend.Padding = 24, 2
 	grid := plotter.NewGrid()
-	grid.Horizontal.Color, grid.Vertical.Color = color.Gray{225}, color.Gray{225}
+	grid.Horizontal.Color, grid.Vertical.Color = color.Gray{200}, color.Gray{200}
 	p.Add(grid)
 	return p
 }

@@ -37,9 +37,9 @@ func newPreview(c Config, samples []sample) *sheet {
 	in, out := c.input()
 	edge := min(out, previewEdge)
 	edge *= previewEdge / edge
-	s := &sheet{edge: edge, headings: []string{"what the network sees", "what it shall find", "target", "weight"}}
+	s := &sheet{edge: edge, headings: []string{"tile", "tile and target", "target", "weight in the loss"}}
 	if in > out {
-		s.headings[0] = "what the network sees (frame: target)"
+		s.headings[0] = "tile (frame: target)"
 	}
 	for _, t := range samples {
 		s.hottest = max(s.hottest, float64(slices.Max(t.weights)))

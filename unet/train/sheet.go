@@ -29,21 +29,21 @@ type row struct {
 }
 
 const (
-	gap     = 8  // around cells, px
-	line    = 20 // height of a line of text, px
-	barSize = 12 // height of the scale of colours, px
+	gap        = 8  // around cells, px
+	textHeight = 20 // of a line, px
+	barSize    = 12 // height of the scale of colours, px
 )
 
 // size returns the width and height of the sheet.
 func (s *sheet) size() (w, h int) {
-	return gap + len(s.headings)*(s.edge+gap), gap + line + len(s.rows)*(line+s.edge+gap) + barSize + line + gap
+	return gap + len(s.headings)*(s.edge+gap), 2*gap + textHeight + len(s.rows)*(textHeight+s.edge+gap) + barSize + textHeight + gap
 }
 
 // cell returns where a picture of a size goes.
 func (s *sheet) cell(row, column, w, h int) image.Point {
 	return image.Pt(
 		gap+column*(s.edge+gap)+(s.edge-w)/2,
-		gap+line+row*(line+s.edge+gap)+line+(s.edge-h)/2,
+		2*gap+textHeight+row*(textHeight+s.edge+gap)+textHeight+(s.edge-h)/2,
 	)
 }
 
@@ -59,7 +59,7 @@ func (s *sheet) write(w io.Writer) error {
 	}
 	for r, row := range s.rows {
 		at := s.cell(r, 0, s.edge, s.edge)
-		write(page, at.X, at.Y-line, width-2*gap, row.text)
+		write(page, at.X, at.Y-textHeight, width-2*gap, row.text)
 		for c, m := range row.cells {
 			at := s.cell(r, c, m.W, m.H)
 			for i := range m.W * m.H {
@@ -67,7 +67,7 @@ func (s *sheet) write(w io.Writer) error {
 			}
 		}
 	}
-	at := s.cell(len(s.rows), len(s.headings)-1, s.edge, s.edge).Sub(image.Pt(0, line))
+	at := s.cell(len(s.rows), len(s.headings)-1, s.edge, s.edge).Sub(image.Pt(0, textHeight))
 	for x := range s.edge {
 		for y := range barSize {
 			page.SetRGBA(at.X+x, at.Y+y, heat(float64(x)/float64(max(s.edge-1, 1))))
@@ -84,7 +84,7 @@ func textWidth(text string) int { return font.MeasureString(basicfont.Face7x13, 
 // write writes a line of text in black, cut off at a width.
 func write(page *image.RGBA, x, y, width int, text string) {
 	d := font.Drawer{
-		Dst:  page.SubImage(image.Rect(x, y, x+width, y+line)).(*image.RGBA),
+		Dst:  page.SubImage(image.Rect(x, y, x+width, y+textHeight)).(*image.RGBA),
 		Src:  image.Black,
 		Face: basicfont.Face7x13,
 		Dot:  fixed.P(x, y+basicfont.Face7x13.Ascent+2),

@@ -19,21 +19,29 @@ type view struct {
 	prob  []float32 // of foreground, by pixel
 }
 
-// viewEdge is the edge of what is shown of an image at most, px.
-const viewEdge = 320
+const (
+	viewEdge = 320 // largest edge of what is shown of an image, px
+	viewRows = 6   // how many images are shown at most
+)
 
 // Colours of outlines.
 var (
 	truthColor   = color.RGBA{0, 220, 0, 255}
 	matchedColor = color.RGBA{255, 225, 0, 255}
 	missedColor  = color.RGBA{255, 0, 0, 255}
-	falseColor   = color.RGBA{0, 80, 255, 255}
+	falseColor   = color.RGBA{0, 170, 255, 255}
 )
 
-// drawPreviews writes a PNG with a row for each view: the place of the image with the most instances, the truth, what was found,
-// and the probability of foreground. Two objects match where their intersection is over half of their union, as in the scores.
+// drawPreviews writes a PNG with a row for each of some views, spread evenly over all: the place of the image with the most
+// instances, the truth, what was found, and the probability of foreground. Two objects match where their intersection is over half
+// of their union, as in the scores.
 func drawPreviews(w io.Writer, views []view) error {
-	return newPreviews(views, viewEdge).write(w)
+	var some []view
+	rows := min(len(views), viewRows)
+	for i := range rows {
+		some = append(some, views[(2*i+1)*len(views)/(2*rows)])
+	}
+	return newPreviews(some, viewEdge).write(w)
 }
 
 func newPreviews(views []view, edge int) *sheet {
