@@ -142,7 +142,7 @@ func (o *op) CallsExtern() bool    { return false }
 func (o *op) OverwritesInput() int { return -1 }
 func (o *op) String() string       { return o.name }
 func (o *op) WriteHash(h hash.Hash) {
-	fmt.Fprintf(h, "%s%p", o.name, o) // no two are the same: each has its own output
+	_, _ = fmt.Fprintf(h, "%s%p", o.name, o) // no two are the same: each has its own output
 }
 
 func (o *op) Hashcode() uint32 {
