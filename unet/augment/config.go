@@ -5,7 +5,8 @@ import "fmt"
 // Config says how far a tile may be from its source. Lengths are in pixels of the tile. A strength of 0
 // turns a step off. The zero Config is not valid: start from [NewDefaultConfig] or [None].
 type Config struct {
-	// Shift puts the tile's centre anywhere in the source. Without, it is the source's centre.
+	// Shift puts the tile's centre anywhere in the source, but at least 3/8 of the tile's edge, or of the source's if that is
+	// smaller, from its border. Without, it is the source's centre.
 	Shift bool `json:"shift"`
 	// Rotate turns the tile by any angle.
 	Rotate bool `json:"rotate"`

@@ -9,6 +9,7 @@ import (
 // A Sampler draws tiles, and keeps memory between them. One goroutine may use it at a time.
 type Sampler struct {
 	Config Config // must be valid
+	Beyond uint32 // number of labels beyond the border of the source; 0: they are mirrored, as the image is
 
 	columns []column
 	sums    []int
@@ -23,7 +24,7 @@ func (s *Sampler) Sample(r *rand.Rand, src raster.RGB, labels raster.Labels, siz
 	w := s.Config.Warp(r, src.W, src.H, size, base)
 	img := s.image(&w, src)
 	s.recolour(img, s.Config.look(r, IsGrey(src)), r)
-	return img, w.Labels(labels)
+	return img, w.labels(labels, s.Beyond)
 }
 
 // Sample draws one tile, as [Sampler.Sample] does.

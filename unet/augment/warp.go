@@ -36,7 +36,7 @@ func (c Config) Warp(r *rand.Rand, w, h, size int, base float64) Warp {
 	edge := float64(size) * base
 	x, y := math.Floor((float64(w)-edge)/2), math.Floor((float64(h)-edge)/2)
 	if c.Shift {
-		x, y = math.Ceil(float64(r.IntN(w))-edge/2), math.Ceil(float64(r.IntN(h))-edge/2)
+		x, y = math.Ceil(centre(r, w, edge)-edge/2), math.Ceil(centre(r, h, edge)-edge/2)
 	}
 	x, y = x+(edge-1)/2, y+(edge-1)/2
 
@@ -68,6 +68,12 @@ func (c Config) Warp(r *rand.Rand, w, h, size int, base float64) Warp {
 	return warp
 }
 
+// centre draws the centre of a tile on an axis of n pixels, not so near the border that much of the tile would be mirrored.
+func centre(r *rand.Rand, n int, edge float64) float64 {
+	margin := int(0.375 * min(edge, float64(n)))
+	return float64(margin + r.IntN(n-2*margin))
+}
+
 // logUniform draws a number from lo to hi whose logarithm is uniform.
 func logUniform(r *rand.Rand, lo, hi float64) float64 {
 	return lo * math.Pow(hi/lo, r.Float64())
@@ -90,7 +96,10 @@ func (w *Warp) at(l *line, c *column, y float64) (sx, sy float64) {
 // Labels returns the tile's labels: each pixel has the number of the pixel of the source nearest to its
 // place. An instance may come out in several pieces: cut by the warp, or as its own mirror image beyond the
 // border of the source. Pieces that do not touch are then one number and several objects.
-func (w Warp) Labels(src raster.Labels) raster.Labels {
+func (w Warp) Labels(src raster.Labels) raster.Labels { return w.labels(src, 0) }
+
+// labels is Labels, with a number for what lies beyond the border of the source, unless that is 0.
+func (w *Warp) labels(src raster.Labels, beyond uint32) raster.Labels {
 	out := raster.NewLabels(w.size, w.size)
 	columns := w.columns(nil, 1)
 	for y := range w.size {
@@ -98,7 +107,12 @@ func (w Warp) Labels(src raster.Labels) raster.Labels {
 		row := out.Pix[y*w.size:][:w.size]
 		for x := range row {
 			sx, sy := w.at(&l, &columns[x], float64(y))
-			row[x] = src.At(mirror(int(math.Floor(sx+0.5)), src.W), mirror(int(math.Floor(sy+0.5)), src.H))
+			px, py := int(math.Floor(sx+0.5)), int(math.Floor(sy+0.5))
+			if beyond != 0 && (px < 0 || py < 0 || px >= src.W || py >= src.H) {
+				row[x] = beyond
+				continue
+			}
+			row[x] = src.At(mirror(px, src.W), mirror(py, src.H))
 		}
 	}
 	return out

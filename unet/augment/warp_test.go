@@ -2,6 +2,7 @@ package augment
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -121,22 +122,48 @@ func TestFlipDrawsAllEightSymmetries(t *testing.T) {
 	}
 }
 
-// TestShiftReachesEverywhere: every pixel of the source is the middle of some tile.
+// TestShiftReachesEverywhere: every pixel of the source is in some tile, and no tile is mostly beyond the border.
 func TestShiftReachesEverywhere(t *testing.T) {
 	c := None()
 	c.Shift = true
-	r, seen := seeded(1), map[[2]float64]bool{}
-	for range 500 {
-		x, y := c.Warp(r, 5, 7, 9, 1).At(4, 4)
-		seen[[2]float64{x, y}] = true
-	}
-	if len(seen) != 5*7 {
-		t.Errorf("%d of 35 pixels were the middle of a tile", len(seen))
-	}
-	for p := range seen {
-		if p[0] < 0 || p[0] > 4 || p[1] < 0 || p[1] > 6 {
-			t.Errorf("(%g, %g) lies outside the source", p[0], p[1])
+	for _, size := range []int{1, 4, 9, 30} {
+		r, seen := seeded(1), map[[2]float64]bool{}
+		for range 3000 {
+			w, inside := c.Warp(r, 12, 17, size, 1), 0
+			for y := range size {
+				for x := range size {
+					sx, sy := w.At(float64(x), float64(y))
+					if sx >= 0 && sy >= 0 && sx < 12 && sy < 17 {
+						seen[[2]float64{sx, sy}] = true
+						inside++
+					}
+				}
+			}
+			if most := min(size, 12) * min(size, 17); 2*inside < most {
+				t.Fatalf("a tile of %d shows %d pixels of the source, could show %d", size, inside, most)
+			}
 		}
+		if len(seen) != 12*17 {
+			t.Errorf("tiles of %d show %d of %d pixels", size, len(seen), 12*17)
+		}
+	}
+}
+
+// TestBeyond: labels beyond the border are either mirrored or what is asked for.
+func TestBeyond(t *testing.T) {
+	src := raster.Labels{W: 2, H: 1, Pix: []uint32{5, 6}}
+	s := Sampler{Config: None(), Beyond: 9}
+	_, got := s.Sample(seeded(1), raster.NewRGB(2, 1), src, 4, 1)
+	want := []uint32{9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9}
+	for y := range 4 {
+		for x := range 4 {
+			if sx, sy := None().Warp(seeded(1), 2, 1, 4, 1).At(float64(x), float64(y)); sy == 0 && (sx == 0 || sx == 1) {
+				want[y*4+x] = src.Pix[int(sx)]
+			}
+		}
+	}
+	if !slices.Equal(got.Pix, want) {
+		t.Errorf("labels %v, want %v", got.Pix, want)
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 	"microtome/unet/target"
 )
 
-// outside is the instance number of pixels that nobody annotated, while they are warped.
+// outside is the instance number of pixels that nobody annotated, while they are warped: in the image, or beyond its border, where
+// the image is mirrored and so are nuclei that the border cuts.
 const outside = 1<<32 - 1
 
 // A sample is one training tile.
@@ -29,7 +30,7 @@ type sampler struct {
 }
 
 func newSampler(c Config, images []dataset.Image) *sampler {
-	return &sampler{config: c, images: images, augment: augment.Sampler{Config: c.Augment}, weigher: target.NewWeigher(c.Target)}
+	return &sampler{config: c, images: images, augment: augment.Sampler{Config: c.Augment, Beyond: outside}, weigher: target.NewWeigher(c.Target)}
 }
 
 // draw returns the tile of a number. It depends on nothing but the configuration, the images and n.

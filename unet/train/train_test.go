@@ -277,16 +277,16 @@ func TestLearnsTouchingDiscs(t *testing.T) {
 	}
 	c := small(t)
 	c.Shape.Depth, c.Shape.Base, c.Shape.Same, c.Tile = 2, 8, true, 64
-	c.Steps, c.Every, c.Batch, c.Average = 600, 600, 4, 0.98
+	c.Steps, c.Every, c.Batch, c.Average = 900, 900, 4, 0.98
 	c.Augment = augment.None()
 	c.Augment.Shift, c.Augment.Flip = true, true
-	r := &Run{Config: c, Set: discs(10, 96, 40), Dir: t.TempDir(), Threads: runtime.GOMAXPROCS(0)}
+	r := &Run{Config: c, Set: discs(10, 96, 25), Dir: t.TempDir(), Threads: runtime.GOMAXPROCS(0)}
 	got, err := r.Train(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Scores.IoU < 0.8 || got.Scores.F1At50 < 0.8 {
-		t.Errorf("IoU %.3f, F1 %.3f after %d steps, want 0.8", got.Scores.IoU, got.Scores.F1At50, got.Step)
+	if got.Scores.IoU < 0.7 || got.Scores.F1At50 < 0.8 { // the cut between discs costs IoU
+		t.Errorf("IoU %.3f, F1 %.3f after %d steps, want 0.7 and 0.8", got.Scores.IoU, got.Scores.F1At50, got.Step)
 	}
 }
 
