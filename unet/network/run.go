@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"runtime"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -73,7 +74,7 @@ func (s *Step) Grad(i int) []float32 { return s.grads[i].Data().([]float32) }
 func (s *Step) Logits() []float32 { return s.logits.Data().([]float32) }
 
 // Close frees the graph.
-func (s *Step) Close() error { return s.graph.machine.Close() }
+func (s *Step) Close() error { return s.graph.close() }
 
 // A Forward is the network alone, for one image of a fixed size at a time.
 type Forward struct {
@@ -106,7 +107,7 @@ func (f *Forward) Run(image []float32) ([]float32, error) {
 }
 
 // Close frees the graph.
-func (f *Forward) Close() error { return f.graph.machine.Close() }
+func (f *Forward) Close() error { return f.graph.close() }
 
 // A graph is a Gorgonia graph with the nodes that both a step and a forward pass have.
 type graph struct {
@@ -168,4 +169,11 @@ func (s Shape) nearest(edge int) int {
 			}
 		}
 	}
+}
+
+// close frees the graph. Gorgonia's finalizer would keep it: a cycle of objects of which one has a finalizer is never collected.
+func (g *graph) close() error {
+	err := g.machine.Close()
+	runtime.SetFinalizer(g.machine, nil)
+	return err
 }

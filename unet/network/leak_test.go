@@ -1,0 +1,60 @@
+package network
+
+import (
+	"runtime"
+	"testing"
+
+	"microtome/unet/ops"
+)
+
+// heap returns the bytes of live objects.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func TestNothingLeaks(t *testing.T) {
+	s := Shape{Depth: 2, Base: 4, Channels: 3, Classes: 2}
+	edge := s.Input(40)
+	params := s.Init(1)
+	image, target, dropout := example(s, edge, 1)
+	step, err := NewStep(s, params, edge, edge, &ops.Ops{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer step.Close()
+	run := func(n int) int64 {
+		for range n {
+			if _, err := step.Run(image, target, dropout); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return heap()
+	}
+	run(20)
+	before := run(20)
+	if after := run(1000); after > before+1<<20 {
+		t.Errorf("a thousand steps leave %d bytes", after-before)
+	}
+	forward := func(n int) int64 {
+		for range n {
+			f, err := NewForward(s, params, edge, edge, &ops.Ops{Threads: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.Run(image); err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+		}
+		return heap()
+	}
+	forward(5)
+	before = forward(5)
+	if after := forward(100); after > before+1<<20 {
+		t.Errorf("a hundred graphs leave %d bytes", after-before)
+	}
+}

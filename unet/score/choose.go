@@ -1,0 +1,113 @@
+package score
+
+import (
+	"cmp"
+	"errors"
+	"math"
+
+	"microtome/internal/raster"
+)
+
+// A Case is an image to choose a filter by: what the network says of it, and the truth.
+type Case struct {
+	P     []float32 // probabilities of foreground, row by row, as many as Truth has pixels
+	Truth raster.Labels
+	MPP   float64 // µm a pixel, where the grid's lengths are in µm; 0: they are in pixels
+}
+
+// A Grid holds the values that Choose tries, each with each.
+type Grid struct {
+	Thresholds   []float64
+	MinAreas     []float64 // px²
+	MinPeaks     []float64
+	Grow         []float64 // px
+	Connectivity int
+}
+
+// NewDefaultGrid returns the values that suit nuclei.
+func NewDefaultGrid() Grid {
+	return Grid{
+		Thresholds:   []float64{0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8},
+		MinAreas:     []float64{0, 5, 10, 20, 30, 45, 60, 90, 120},
+		MinPeaks:     []float64{0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95},
+		Grow:         []float64{0, 1},
+		Connectivity: 8,
+	}
+}
+
+// Validate says what is wrong with the grid.
+func (g Grid) Validate() error {
+	filters := g.filters()
+	if len(filters) == 0 {
+		return errors.New("a grid without filters: give one or more values of each kind")
+	}
+	for _, f := range filters {
+		if err := f.Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// filters lists all of the grid, those of one threshold together, in these those of one growth.
+func (g Grid) filters() []Filter {
+	var all []Filter
+	for _, t := range g.Thresholds {
+		for _, r := range g.Grow {
+			for _, area := range g.MinAreas {
+				for _, peak := range g.MinPeaks {
+					all = append(all, Filter{t, area, peak, r, g.Connectivity})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// Choose returns the filter of a valid grid that has the greatest F1 at IoU 0.5 over all cases, and its
+// counts. Among equals it takes the greatest mean F1, then the filter that does least: of least Grow, of
+// least MinArea, of least MinPeak, of the Threshold nearest to one half.
+//
+// The parts of an image are found once a threshold, and their overlaps with the truth once a growth;
+// filters select from these.
+func Choose(cases []Case, g Grid) (Filter, Objects) {
+	filters := g.filters()
+	sums := make([]Objects, len(filters)) // without what AJI, SQ, merges and splits need
+	for _, c := range cases {
+		var parts components
+		var t *table
+		for i, f := range filters {
+			f = f.Pixels(c.MPP)
+			if i == 0 || f.Threshold != filters[i-1].Threshold {
+				parts, t = newComponents(c.P, c.Truth.W, c.Truth.H, f.Threshold, f.Connectivity), nil
+			}
+			if t == nil || filters[i].Grow != filters[i-1].Grow {
+				t = newTable(c.Truth, parts, f.Grow)
+			}
+			sums[i].Add(t.match(f))
+		}
+	}
+	best := 0
+	for i := range filters {
+		if better(filters[i], filters[best], sums[i], sums[best]) < 0 {
+			best = i
+		}
+	}
+	var total Objects
+	for _, c := range cases {
+		total.Add(newOverlap(c.Truth, filters[best].Pixels(c.MPP).Objects(c.P, c.Truth.W, c.Truth.H)).objects())
+	}
+	return filters[best], total
+}
+
+// better is negative when filter f, with counts a, is to be chosen before filter g, with counts b.
+func better(f, g Filter, a, b Objects) int {
+	return cmp.Or(
+		-cmp.Compare(a.F1At50(), b.F1At50()),
+		-cmp.Compare(a.F1(), b.F1()),
+		cmp.Compare(f.Grow, g.Grow),
+		cmp.Compare(f.MinArea, g.MinArea),
+		cmp.Compare(f.MinPeak, g.MinPeak),
+		cmp.Compare(math.Abs(f.Threshold-0.5), math.Abs(g.Threshold-0.5)),
+	)
+}

@@ -1,0 +1,108 @@
+package score
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// A table, which selects from the parts of an image, counts what Objects and Compare count.
+func TestTableAgainstObjects(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, h := rapid.IntRange(1, 12).Draw(t, "w"), rapid.IntRange(1, 12).Draw(t, "h")
+		p, truth, f := anyProbabilities(t, w, h), anyLabels(t, "truth", w, h), anyFilter(t)
+		table := newTable(truth, newComponents(p, w, h, f.Threshold, f.Connectivity), f.Grow)
+		for range 2 { // the second time its scratch is in use
+			got, want := table.match(f), Compare(truth, f.Objects(p, w, h)).Objects
+			if got.Truth != want.Truth || got.Found != want.Found || got.Matched != want.Matched {
+				t.Fatalf("%+v: %+v, want %+v", f, got, want)
+			}
+			f.MinArea += 2
+		}
+	})
+}
+
+// Choose against trying all filters one by one.
+func TestChooseAgainstTryingAll(t *testing.T) {
+	g := Grid{
+		Thresholds: []float64{0.35, 0.45, 0.55, 0.75}, MinAreas: []float64{0, 3, 6}, MinPeaks: []float64{0, 0.8, 0.95},
+		Grow: []float64{0, 2, 1.5}, Connectivity: 8,
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var cases []Case
+		for range rapid.IntRange(1, 2).Draw(t, "cases") {
+			w, h := rapid.IntRange(1, 9).Draw(t, "w"), rapid.IntRange(1, 9).Draw(t, "h")
+			cases = append(cases, Case{anyProbabilities(t, w, h), anyLabels(t, "truth", w, h), rapid.SampledFrom([]float64{0, 0.5, 1.25}).Draw(t, "mpp")})
+		}
+		count := func(f Filter) Objects {
+			var sum Objects
+			for _, c := range cases {
+				sum.Add(Compare(c.Truth, f.Pixels(c.MPP).Objects(c.P, c.Truth.W, c.Truth.H)).Objects)
+			}
+			return sum
+		}
+		f, o := Choose(cases, g)
+		if want := count(f); o != want {
+			t.Fatalf("counts %+v, want %+v", o, want)
+		}
+		for _, other := range g.filters() {
+			c := count(other)
+			switch {
+			case c.F1At50() != o.F1At50():
+				if c.F1At50() > o.F1At50() {
+					t.Fatalf("%+v has F1 %v, %+v has %v", f, o.F1At50(), other, c.F1At50())
+				}
+			case c.F1() != o.F1():
+				if c.F1() > o.F1() {
+					t.Fatalf("%+v has mean F1 %v, %+v has %v", f, o.F1(), other, c.F1())
+				}
+			case other.Grow != f.Grow:
+				if other.Grow < f.Grow {
+					t.Fatalf("%+v grows more than %+v", f, other)
+				}
+			case other.MinArea < f.MinArea || other.MinArea == f.MinArea && other.MinPeak < f.MinPeak:
+				t.Fatalf("%+v drops more than %+v", f, other)
+			}
+		}
+	})
+}
+
+// Two nuclei joined by a bridge of 0.6 and shrunk by a pixel, a speck, and a faint one that is none. A
+// threshold of 0.6 would do with a lowest peak of 0.8; one of 0.7 does without.
+func TestChooseByHand(t *testing.T) {
+	p, _, _ := probabilities(
+		"................",
+		".999.999...9....",
+		".99966999.......",
+		".999.999....777.",
+		"............777.",
+		"................")
+	truth := draw(
+		".aaa.bbb........",
+		"aaaaabbbb.......",
+		"aaaaabbbbb......",
+		"aaaaabbbb.......",
+		".aaa.bbb........",
+		"................")
+	g := NewDefaultGrid()
+	if err := g.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	f, o := Choose([]Case{{P: p, Truth: truth}}, g)
+	want := Filter{Threshold: 0.7, MinArea: 5, MinPeak: 0, Grow: 1, Connectivity: 8}
+	if f != want || o.F1At50() != 1 {
+		t.Errorf("chose %+v with %+v, want %+v", f, o, want)
+	}
+}
+
+func TestGridValidate(t *testing.T) {
+	g := NewDefaultGrid()
+	g.MinPeaks = nil
+	if err := g.Validate(); err == nil {
+		t.Error("a grid without peaks is valid")
+	}
+	g.MinPeaks = []float64{0, 2}
+	if err := g.Validate(); err == nil {
+		t.Error("a peak of 2 is valid")
+	}
+}

@@ -1,0 +1,121 @@
+package train
+
+import (
+	"math/rand/v2"
+
+	"microtome/internal/raster"
+	"microtome/unet/augment"
+	"microtome/unet/dataset"
+	"microtome/unet/target"
+)
+
+// outside is the instance number of pixels that nobody annotated, while they are warped: in the image, or beyond its border, where
+// the image is mirrored and so are nuclei that the border cuts.
+const outside = 1<<32 - 1
+
+// A sample is one training tile.
+type sample struct {
+	image   raster.RGB    // what the network sees
+	target  raster.Labels // what it puts out: instances, cut apart
+	classes []uint8       // label of each pixel of the target
+	weights []float32     // of each pixel of the target; 0 where nobody annotated
+}
+
+// A sampler draws samples. One goroutine may use it at a time.
+type sampler struct {
+	config  Config
+	images  []dataset.Image
+	augment augment.Sampler
+	weigher *target.Weigher
+}
+
+func newSampler(c Config, images []dataset.Image) *sampler {
+	return &sampler{config: c, images: images, augment: augment.Sampler{Config: c.Augment, Beyond: outside}, weigher: target.NewWeigher(c.Target)}
+}
+
+// draw returns the tile of a number. It depends on nothing but the configuration, the images and n.
+func (s *sampler) draw(n uint64) sample {
+	r := rand.New(rand.NewPCG(s.config.Seed, n))
+	m := s.images[r.IntN(len(s.images))]
+	base := 1.0
+	if m.MPP > 0 && s.config.MPP > 0 {
+		base = s.config.MPP / m.MPP
+	}
+	in, out := s.config.input()
+	labels := m.Instances
+	if m.Outside != nil {
+		labels = raster.Labels{W: labels.W, H: labels.H, Pix: append([]uint32(nil), labels.Pix...)}
+		for i, o := range m.Outside {
+			if o {
+				labels.Pix[i] = outside
+			}
+		}
+	}
+	img, warped := s.augment.Sample(r, m.RGB, labels, in, base)
+	got := sample{image: img}
+	got.finish(s, m, middle(warped, out))
+	return got
+}
+
+// finish cuts instances apart and weighs pixels.
+func (t *sample) finish(s *sampler, m dataset.Image, warped raster.Labels) {
+	unknown := make([]bool, len(warped.Pix))
+	for i, n := range warped.Pix {
+		if n == outside {
+			unknown[i], warped.Pix[i] = true, 0
+		}
+	}
+	var of []uint32
+	t.target, of = target.Cut(warped, s.config.Cut)
+	t.classes = make([]uint8, len(warped.Pix))
+	for i, n := range t.target.Pix {
+		t.classes[i] = m.Class(of[n])
+	}
+	t.weights = s.weigher.Weights(nil, t.target, t.classes)
+	for i, u := range unknown {
+		if u {
+			t.weights[i] = 0
+		}
+	}
+}
+
+// middle cuts the middle of an edge from labels.
+func middle(l raster.Labels, edge int) raster.Labels {
+	if l.W == edge {
+		return l
+	}
+	at := (l.W - edge) / 2
+	m := raster.NewLabels(edge, edge)
+	for y := range edge {
+		copy(m.Pix[y*edge:], l.Pix[(y+at)*l.W+at:][:edge])
+	}
+	return m
+}
+
+// feed writes what the network's inputs want: planes of the image, and the weight of each pixel at its class, divided by total.
+func (t *sample) feed(c Config, image, weights []float32, total float64) {
+	n := t.image.W * t.image.H
+	mean, scale := float32(c.Mean), float32(c.Scale)
+	for i := range n {
+		for ch := range 3 {
+			image[ch*n+i] = (float32(t.image.Pix[3*i+ch]) - mean) * scale
+		}
+	}
+	clear(weights)
+	m := len(t.classes)
+	for i, class := range t.classes {
+		weights[int(class)*m+i] = float32(float64(t.weights[i]) / total)
+	}
+}
+
+// dropout draws the factors of the features at the end of the contracting path.
+func (c Config) dropout(n uint64, factors []float32) {
+	r := rand.New(rand.NewPCG(c.Seed, ^n))
+	keep := float32(1 / (1 - c.Dropout))
+	for i := range factors {
+		factors[i] = keep
+		if r.Float64() < c.Dropout {
+			factors[i] = 0
+		}
+	}
+}

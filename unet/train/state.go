@@ -1,0 +1,169 @@
+package train
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+
+	"microtome/unet/network"
+)
+
+// A state is all that the next step depends on, and the best weights so far.
+type state struct {
+	header
+	params        network.Params // what the gradients move
+	first, second [][]float32    // the optimiser's moments
+	mean          network.Params // running mean of params, what is validated and kept
+	best          network.Params // mean at the best validation
+}
+
+// A header is what stands before the numbers in a checkpoint.
+type header struct {
+	Config  Config     `json:"config"`
+	Data    string     `json:"data"`    // SHA-256 of the data set
+	Step    int        `json:"step"`    // steps that are done
+	Seen    int        `json:"seen"`    // step at the last validation
+	Best    *Validated `json:"best"`    // but for its time
+	Stale   int        `json:"stale"`   // validations since the best
+	Metrics int64      `json:"metrics"` // bytes of metrics.jsonl that were written
+	Since   period     `json:"since"`
+}
+
+// newState returns the state before the first step.
+func newState(c Config, data string) (*state, error) {
+	params := c.Shape.Init(c.Seed)
+	if c.Init != "" {
+		var err error
+		if params, err = c.initial(); err != nil {
+			return nil, err
+		}
+	}
+	return stateOf(c, data, params), nil
+}
+
+func stateOf(c Config, data string, params network.Params) *state {
+	s := &state{header: header{Config: c, Data: data}, params: params}
+	s.mean, s.best = c.Shape.Params(), c.Shape.Params()
+	for i, p := range s.params {
+		copy(s.mean[i].Value, p.Value)
+		s.first = append(s.first, make([]float32, len(p.Value)))
+		s.second = append(s.second, make([]float32, len(p.Value)))
+	}
+	return s
+}
+
+// numbers lists all tensors, in the order of the file.
+func (s *state) numbers() [][]float32 {
+	var all [][]float32
+	for _, p := range []network.Params{s.params, s.mean, s.best} {
+		for _, t := range p {
+			all = append(all, t.Value)
+		}
+	}
+	return append(append(all, s.first...), s.second...)
+}
+
+// A checkpoint is a line that says so, a line of JSON, the numbers as little-endian float32, and the SHA-256 of all that.
+const magic = "microtome checkpoint 1\n"
+
+// save writes the checkpoint whole or not at all.
+func (s *state) save(path string) error {
+	return replaceFile(path, func(w io.Writer) error {
+		h := sha256.New()
+		to := bufio.NewWriterSize(io.MultiWriter(w, h), 1<<20)
+		head, err := json.Marshal(s.header)
+		if err != nil {
+			return err
+		}
+		to.WriteString(magic) // errors come with Flush
+		to.Write(append(head, '\n'))
+		var buf []byte
+		for _, t := range s.numbers() {
+			buf = buf[:0]
+			for _, v := range t {
+				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
+			}
+			to.Write(buf)
+		}
+		if err := to.Flush(); err != nil {
+			return err
+		}
+		_, err = w.Write(h.Sum(nil))
+		return err
+	})
+}
+
+var errCheckpoint = errors.New("not a whole checkpoint of microtome: start anew without --resume")
+
+// load reads a checkpoint.
+func load(path string) (*state, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) < sha256.Size || !bytes.HasPrefix(data, []byte(magic)) {
+		return nil, fmt.Errorf("%s: %w", path, errCheckpoint)
+	}
+	body, sum := data[:len(data)-sha256.Size], data[len(data)-sha256.Size:]
+	if got := sha256.Sum256(body); !bytes.Equal(got[:], sum) {
+		return nil, fmt.Errorf("%s: %w", path, errCheckpoint)
+	}
+	head, numbers, ok := bytes.Cut(body[len(magic):], []byte("\n"))
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", path, errCheckpoint)
+	}
+	var h header
+	if err := json.Unmarshal(head, &h); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, errCheckpoint)
+	}
+	if err := h.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	s := stateOf(h.Config, h.Data, h.Config.Shape.Params())
+	s.header = h
+	for _, t := range s.numbers() {
+		if len(numbers) < 4*len(t) {
+			return nil, fmt.Errorf("%s: %w", path, errCheckpoint)
+		}
+		for i := range t {
+			t[i] = math.Float32frombits(binary.LittleEndian.Uint32(numbers[4*i:]))
+		}
+		numbers = numbers[4*len(t):]
+	}
+	if len(numbers) > 0 {
+		return nil, fmt.Errorf("%s: %w", path, errCheckpoint)
+	}
+	return s, nil
+}
+
+// replaceFile gives path the content that write makes, at once: a crash leaves the old or the new.
+func replaceFile(path string, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	err = write(f)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

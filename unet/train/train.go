@@ -1,0 +1,293 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"microtome/unet"
+	"microtome/unet/dataset"
+	"microtome/unet/score"
+	"microtome/unet/target"
+)
+
+// Names of the files in the folder of a training run.
+const (
+	ModelName      = "model.onnx" // of the best weights so far
+	CheckpointName = "checkpoint"
+	MetricsName    = "metrics.jsonl"
+)
+
+// A Run is a training run.
+type Run struct {
+	Config  Config // its classes come from Set
+	Set     *dataset.Set
+	Dir     string    // for the files, which exists
+	Card    unet.Card // of the model, as far as it is known before: training set, version, licence, colours
+	Resume  bool      // go on from the checkpoint in Dir
+	Threads int       // 0: one a processor
+
+	Begun     func(Begun)     // called once, if set
+	Step      func(Step)      // called after each step, if set
+	Validated func(Validated) // called after each validation, if set
+}
+
+// A Begun is what is told before the first step.
+type Begun struct {
+	Training, Validation int // images
+	Parameters           int
+	Tile                 int // edge of what the network sees, px
+	Step, Steps          int // that are done, of all
+}
+
+// A Step is what is told of a step.
+type Step struct {
+	Step, Steps int
+	Loss        float64 // weighted cross-entropy, mean over pixels
+	IoU         float64 // of foreground, on the training tiles
+	Rate        float64
+	Seconds     float64
+}
+
+// A Validated is a line of metrics.jsonl.
+type Validated struct {
+	Step    int          `json:"step"`
+	Loss    float64      `json:"loss"` // mean of the steps since the last line
+	IoU     float64      `json:"iou"`
+	Rate    float64      `json:"rate"`
+	Seconds float64      `json:"seconds"` // since the last line
+	Filter  score.Filter `json:"filter"`
+	Images  int          `json:"images"` // that were validated with
+	Scores  score.Scores `json:"validation"`
+	Best    bool         `json:"best"`
+}
+
+// Train runs until the last step, or until validation stops to improve, and returns the best validation. When ctx ends, it writes
+// a checkpoint and returns the cause of ctx.
+func (r *Run) Train(ctx context.Context) (best Validated, err error) {
+	unlock, err := lock(r.Dir)
+	if err != nil {
+		return best, err
+	}
+	defer unlock()
+	s, err := r.start()
+	if err != nil {
+		return best, err
+	}
+	on, held, err := r.Set.Split(s.Config.Held)
+	if err != nil {
+		return best, err
+	}
+	threads := r.Threads
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	t, err := newTrainer(s.Config, s.Config.pick(r.Set, on), s.params, threads)
+	if err != nil {
+		return best, err
+	}
+	defer t.close()
+	v := &validator{s.Config, s.Config.pick(r.Set, held), threads}
+	if r.Begun != nil {
+		in, _ := s.Config.input()
+		r.Begun(Begun{len(on), len(held), s.params.Count(), in, s.Step, s.Config.Steps})
+	}
+	began := time.Now()
+	for {
+		if s.due() {
+			line, views, err := v.validate(ctx, s.mean)
+			if err != nil {
+				return best, errors.Join(err, r.save(s))
+			}
+			line.Step, line.Rate = s.Step, s.rate()
+			line.Loss, line.IoU, line.Seconds = s.Since.Loss/float64(s.Since.Steps), s.Since.Pixels.IoU(), time.Since(began).Seconds()
+			s.Seen, s.Since, began = s.Step, period{}, time.Now()
+			line.Best = s.judge(line)
+			if err := r.write(s, line, views); err != nil {
+				return best, err
+			}
+			if r.Validated != nil {
+				r.Validated(line)
+			}
+		}
+		if s.Step == s.Config.Steps || s.Config.Patience > 0 && s.Stale >= s.Config.Patience {
+			return *s.Best, nil
+		}
+		if ctx.Err() != nil {
+			return best, errors.Join(context.Cause(ctx), r.save(s))
+		}
+		stepped := time.Now()
+		grads, got, err := t.run(s.Step)
+		if err != nil {
+			return best, err
+		}
+		s.follow(grads)
+		s.Since.add(got)
+		if r.Step != nil {
+			r.Step(Step{s.Step, s.Config.Steps, got.loss, got.pixels.IoU(), s.rate(), time.Since(stepped).Seconds()})
+		}
+	}
+}
+
+// due reports whether the weights are to be validated before the next step.
+func (s *state) due() bool {
+	return s.Step > s.Seen && (s.Step%s.Config.Every == 0 || s.Step == s.Config.Steps)
+}
+
+// A period is the steps from one validation to the next.
+type period struct {
+	Steps  int          `json:"steps"`
+	Loss   float64      `json:"loss"` // summed
+	Pixels score.Pixels `json:"pixels"`
+}
+
+func (p *period) add(r result) {
+	p.Steps++
+	p.Loss += r.loss
+	p.Pixels.Add(r.pixels)
+}
+
+// pick returns some of the images. Where the size of pixels is not known it is guessed from the nuclei, if the
+// configuration says how large these are.
+func (c Config) pick(s *dataset.Set, which []int) []dataset.Image {
+	var images []dataset.Image
+	for _, i := range which {
+		m := s.Images[i]
+		if m.MPP == 0 && c.Nucleus > 0 {
+			m.MPP = dataset.EstimateMPP(m, c.Nucleus)
+		}
+		images = append(images, m)
+	}
+	return images
+}
+
+// ReadConfig returns the configuration of the run whose checkpoint is in a folder.
+func ReadConfig(dir string) (Config, error) {
+	s, err := load(filepath.Join(dir, CheckpointName))
+	if err != nil {
+		return Config{}, err
+	}
+	return s.Config, nil
+}
+
+// start returns the state to begin with.
+func (r *Run) start() (*state, error) {
+	path := filepath.Join(r.Dir, CheckpointName)
+	if r.Resume {
+		s, err := load(path)
+		if err != nil {
+			return nil, err
+		}
+		if s.Data != r.Set.SHA256 {
+			return nil, fmt.Errorf("%s: the data set has changed since the checkpoint: start anew in another folder", r.Dir)
+		}
+		return s, nil
+	}
+	if _, err := os.Stat(path); err == nil {
+		return nil, fmt.Errorf("%s: holds a training run: give --resume to go on with it, or another folder", r.Dir)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return newState(r.config(), r.Set.SHA256)
+}
+
+// config returns the configuration with what the data set says.
+func (r *Run) config() Config {
+	c := r.Config
+	c.Classes, c.Shape.Classes = r.Set.ClassNames, len(r.Set.ClassNames)
+	if c.Balance {
+		c.Target.Class = target.Balance(count(r.Set))
+	}
+	return c
+}
+
+// count returns how many pixels of each class the images have.
+func count(s *dataset.Set) []int {
+	n := make([]int, len(s.ClassNames))
+	for _, m := range s.Images {
+		for _, i := range m.Instances.Pix {
+			n[m.Class(i)]++
+		}
+	}
+	return n
+}
+
+// rate is the learning rate of the last step.
+func (s *state) rate() float64 { return s.Config.Optimise.rate(max(s.Step-1, 0), s.Config.Steps) }
+
+// follow moves the weights, and their mean after them.
+func (s *state) follow(grads [][]float32) {
+	s.Config.Optimise.update(s.params, grads, s.first, s.second, s.Step, s.Config.Steps)
+	s.Step++
+	decay := min(s.Config.Average, float64(s.Step)/float64(s.Step+10)) // the first weights are soon forgotten
+	if s.Config.Average == 0 {
+		decay = 0
+	}
+	for i, p := range s.params {
+		mean := s.mean[i].Value
+		for j, w := range p.Value {
+			mean[j] += float32(1-decay) * (w - mean[j])
+		}
+	}
+}
+
+// judge keeps the weights when they are the best so far, or when there is nothing to judge them by.
+func (s *state) judge(line Validated) bool {
+	if s.Best != nil && line.Images > 0 && line.Scores.F1At50 <= s.Best.Scores.F1At50 {
+		s.Stale++
+		return false
+	}
+	line.Best, line.Seconds = true, 0
+	s.Stale, s.Best = 0, &line
+	for i, p := range s.mean {
+		copy(s.best[i].Value, p.Value)
+	}
+	return true
+}
+
+func (r *Run) save(s *state) error { return s.save(filepath.Join(r.Dir, CheckpointName)) }
+
+// write writes what there is to see of a validation, and then the checkpoint. That says how long the metrics are: a line beyond is
+// of a run that was killed in between, and is written again.
+func (r *Run) write(s *state, line Validated, views []view) error {
+	if line.Best {
+		if err := r.export(s); err != nil {
+			return err
+		}
+	}
+	if err := r.append(s, line); err != nil {
+		return err
+	}
+	if err := r.draw(s, views); err != nil {
+		return err
+	}
+	return r.save(s)
+}
+
+// append adds a line to the metrics.
+func (r *Run) append(s *state, line Validated) (err error) {
+	f, err := os.OpenFile(filepath.Join(r.Dir, MetricsName), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	data, err := json.Marshal(line)
+	if err != nil {
+		return err
+	}
+	data = append(data, '\n')
+	if err := f.Truncate(s.Metrics); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(data, s.Metrics); err != nil {
+		return err
+	}
+	s.Metrics += int64(len(data))
+	return f.Sync()
+}

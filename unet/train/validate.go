@@ -1,0 +1,105 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"path/filepath"
+
+	"microtome/unet"
+	"microtome/unet/dataset"
+	"microtome/unet/network"
+	"microtome/unet/predict"
+	"microtome/unet/score"
+)
+
+// filters are what validation chooses from: areas are µm², growth is µm, or pixels where the model has no resolution.
+func (c Config) filters() score.Grid {
+	g := score.Grid{
+		Thresholds:   []float64{0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7},
+		MinAreas:     []float64{0, 2, 4, 6, 8, 10, 12},
+		MinPeaks:     []float64{0, 0.7, 0.8, 0.85, 0.9},
+		Grow:         []float64{0, 0.25, 0.5},
+		Connectivity: 8,
+	}
+	if c.MPP == 0 { // as at 0.5 µm a pixel
+		for i := range g.MinAreas {
+			g.MinAreas[i] *= 4
+		}
+		for i := range g.Grow {
+			g.Grow[i] *= 2
+		}
+	}
+	return g
+}
+
+// A validator predicts the images that were held back and scores their objects.
+type validator struct {
+	config  Config
+	images  []dataset.Image
+	threads int
+}
+
+// validate returns the filter that suits the weights best with the scores it leads to, and what was found.
+func (v *validator) validate(ctx context.Context, p network.Params) (Validated, []view, error) {
+	net, err := unet.NewGorgonia(v.config.Shape, p, v.config.card(), v.threads)
+	if err != nil {
+		return Validated{}, nil, err
+	}
+	defer net.Close()
+	var cases []score.Case
+	for _, m := range v.images {
+		prob, err := predict.Foreground(ctx, net, m.RGB, m.MPP)
+		if err != nil {
+			return Validated{}, nil, err
+		}
+		c := score.Case{P: prob, Truth: m.Instances, MPP: m.MPP}
+		if c.MPP == 0 {
+			c.MPP = v.config.MPP
+		}
+		cases = append(cases, c)
+	}
+	if len(cases) == 0 {
+		return Validated{Filter: score.NewDefaultFilter()}, nil, nil
+	}
+	f, _ := score.Choose(cases, v.config.filters())
+	var total score.Counts
+	var views []view
+	for i, c := range cases {
+		found := f.Pixels(c.MPP).Objects(c.P, c.Truth.W, c.Truth.H)
+		total.Add(score.Compare(c.Truth, found))
+		views = append(views, view{v.images[i].Name, v.images[i].RGB, c.Truth, found, c.P})
+	}
+	return Validated{Filter: f, Scores: total.Scores(), Images: len(cases)}, views, nil
+}
+
+// export writes the model of the best weights.
+func (r *Run) export(s *state) error {
+	card := r.Card
+	metrics, err := json.Marshal(s.Best.Scores)
+	if err != nil {
+		return err
+	}
+	recipe, err := json.Marshal(s.Config)
+	if err != nil {
+		return err
+	}
+	f := s.Best.Filter
+	known := s.Config.card()
+	card.Name, card.Classes, card.MPP, card.Mean, card.Scale = known.Name, known.Classes, known.MPP, known.Mean, known.Scale
+	card.Threshold, card.MinArea, card.MinPeak, card.Grow = f.Threshold, f.MinArea, f.MinPeak, f.Grow
+	card.TrainingSHA256, card.Recipe, card.Seed, card.Metrics = s.Data, string(recipe), s.Config.Seed, string(metrics)
+	data, err := unet.Export(s.Config.Shape, s.best, card)
+	if err != nil {
+		return err
+	}
+	return replaceFile(filepath.Join(r.Dir, ModelName), func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// card returns what the configuration says of the model.
+func (c Config) card() unet.Card {
+	return unet.Card{Name: c.Name, Classes: c.Classes, MPP: c.MPP, Mean: float32(c.Mean), Scale: float32(c.Scale)}
+}
