@@ -78,6 +78,7 @@ func (e *gorgonia) Bytes(core int) int64 {
 		return 1 << 40 // no such tile, or it could not run
 	}
 	edge := e.spec.Geometry.Input(core)
+	defer p.free()
 	n := p.ops.Arena.Bytes() + 4*int64(edge)*int64(edge)*int64(e.spec.Channels) + 8<<20
 	e.bytes[core] = n
 	return n
@@ -193,7 +194,10 @@ type pass struct {
 	image   []float32
 }
 
-func (p *pass) free() { p.ops.Arena.Free() }
+func (p *pass) free() {
+	_ = p.forward.Close() // it has nothing to report, and without it the graph is never collected
+	p.ops.Arena.Free()
+}
 
 // take returns a pass for cores of w × h pixels: an idle one, or a new one. Idle ones of other sizes make room first.
 func (e *gorgonia) take(w, h int) (*pass, error) {

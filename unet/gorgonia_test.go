@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -255,5 +256,46 @@ func TestGorgoniaChecksSizes(t *testing.T) {
 	}
 	if err := m.Logits(t.Context(), 8, 6, make([]byte, 3*edge*edge), make([]float32, 96)); err == nil {
 		t.Error("logits off the stride: no error")
+	}
+}
+
+// Graphs of other sizes, stopped runs and questions for Bytes leave nothing behind.
+func TestGorgoniaLeavesNothing(t *testing.T) {
+	s := network.Shape{Depth: 2, Base: 2, Channels: 3, Classes: 2}
+	p := randomParams(s, 1)
+	round := func() {
+		m, err := NewGorgonia(s, p, Card{}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, core := range []int{4, 64, 256} {
+			m.Bytes(core)
+			edge := m.Spec().Geometry.Input(core)
+			ctx, cancel := context.WithCancel(t.Context())
+			if core == 64 {
+				time.AfterFunc(time.Millisecond, cancel)
+			}
+			_ = m.Predict(ctx, 1, make([]byte, 3*edge*edge), make([]byte, core*core))
+			cancel()
+		}
+		m.Close()
+	}
+	heap := func() int64 {
+		for range 3 { // finalizers, and what they held
+			runtime.GC()
+		}
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return int64(stats.HeapAlloc)
+	}
+	for range 3 {
+		round()
+	}
+	before := heap()
+	for range 20 {
+		round()
+	}
+	if grown := heap() - before; grown > 1<<20 {
+		t.Errorf("20 rounds grew the heap by %d bytes", grown)
 	}
 }
