@@ -132,6 +132,7 @@ func trainFlags(f *pflag.FlagSet, c *train.Config) {
 	f.Float64Var(&a.Stain, "stain", a.Stain, "augmentation: amounts of haematoxylin and eosin")
 	f.Float64Var(&a.StainTurn, "stain-turn", a.StainTurn, "augmentation: `DEGREES` that the stains' colours turn")
 	f.Float64Var(&a.ChannelMix, "channel-mix", a.ChannelMix, "augmentation: share of each channel that goes to another")
+	f.Float64Var(&a.Eosin, "eosin", a.Eosin, "augmentation: share of tiles with pink stroma between instances, which must be nuclei")
 	f.Float64Var(&a.Grey, "grey", a.Grey, "augmentation: share of tiles that keep their colours")
 }
 

@@ -40,6 +40,9 @@ type Config struct {
 	// ChannelMix adds up to ± x of each channel's optical density to each other's, and takes as much of
 	// its own: greys stay what they are.
 	ChannelMix float64 `json:"channel_mix"`
+	// Eosin is the probability that what lies between the instances is stained with eosin, and gets fibres and red blood cells. The
+	// instances must be nuclei. A source without colours never is.
+	Eosin float64 `json:"eosin"`
 	// Grey is the probability that a tile keeps its colours, that is, does without Stain, StainTurn and
 	// ChannelMix. A source without colours always does.
 	Grey float64 `json:"grey"`
@@ -82,6 +85,7 @@ func (c Config) Validate() error {
 		{"stain_turn", c.StainTurn, 0, maxTurn},
 		{"channel_mix", c.ChannelMix, 0, 1},
 		{"grey", c.Grey, 0, 1},
+		{"eosin", c.Eosin, 0, 1},
 	} {
 		if !(s.x >= s.min && s.x <= s.max) { // so that NaN is refused
 			return fmt.Errorf("augmentation: %s is %g, must be from %g to %g", s.name, s.x, s.min, s.max)

@@ -15,6 +15,8 @@ type Sampler struct {
 	sums    []int
 	planes  [3][]float32
 	blurred []float32
+	between []float32
+	added   []float32
 }
 
 // Sample draws one tile of size × size pixels from a source and its labels, which are equally large and
@@ -23,7 +25,11 @@ type Sampler struct {
 func (s *Sampler) Sample(r *rand.Rand, src raster.RGB, labels raster.Labels, size int, base float64) (raster.RGB, raster.Labels) {
 	w := s.Config.Warp(r, src.W, src.H, size, base)
 	img := s.image(&w, src)
-	s.recolour(img, s.Config.look(r, IsGrey(src)), r)
+	grey := IsGrey(src)
+	if s.Config.Eosin > 0 && !grey && r.Float64() < s.Config.Eosin {
+		s.counterstain(newEosin(r, size), img, w.Labels(labels))
+	}
+	s.recolour(img, s.Config.look(r, grey), r)
 	return img, w.labels(labels, s.Beyond)
 }
 

@@ -27,6 +27,7 @@ type Image struct {
 	Outside    []bool  // by pixel: nobody annotated there, so it teaches nothing; nil: everything is annotated
 	Group      string  // images of one group never fall on both sides of the split
 	MPP        float64 // µm a pixel; 0: not known
+	Weight     float64 // how often it is drawn in training, beside others' 1; 0 counts as 1
 	Stain      string  // kind of picture, which Split spreads over both sides
 	Split      string  // "train", "validation", "test", or "": Split chooses
 }
@@ -76,6 +77,7 @@ func (s *Set) hash() string {
 			text(t)
 		}
 		number(math.Float64bits(m.MPP))
+		number(math.Float64bits(m.Weight))
 		number(uint64(m.W))
 		number(uint64(m.H))
 		flush()

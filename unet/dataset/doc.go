@@ -36,10 +36,11 @@
 // parent folder counts if its paths lead here. Every field but image may be missing.
 //
 //	[{"image": "a.png", "instances": "a_labels.png", "group": "patient 7", "class": "tumour",
-//	  "stain": "H&E", "split": "test", "mpp": 0.25, "min_instance": 12}]
+//	  "stain": "H&E", "split": "test", "mpp": 0.25, "min_instance": 12, "weight": 2}]
 //	{"a": {"mpp": 0.25}, "b": {"mpp": 0.5}}
 //
 // group keeps images of one patient on one side of the split, stain has each kind of image on both,
 // split decides it outright. mpp is the size of a pixel in µm, of a slide that of level 0. Instances of
-// fewer than min_instance pixels become background.
+// fewer than min_instance pixels become background. weight says how often training draws an image, beside
+// the 1 of others.
 package dataset

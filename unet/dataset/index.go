@@ -23,6 +23,7 @@ type entry struct {
 	Split       string   `json:"split"`
 	MPP         *float64 `json:"mpp"`
 	MinInstance *int     `json:"min_instance"`
+	Weight      *float64 `json:"weight"`
 }
 
 const indexName = "index.json"
@@ -117,6 +118,8 @@ func (e entry) validate() error {
 		return errors.New("path leaves the folder of the index: give one inside it")
 	case e.MPP != nil && !validMPP(*e.MPP):
 		return fmt.Errorf("mpp %g: give µm a pixel above 0, or leave it out", *e.MPP)
+	case e.Weight != nil && !(*e.Weight > 0 && *e.Weight < 1e6):
+		return fmt.Errorf("weight %g: give more than 0, 1 is that of other images, or leave it out", *e.Weight)
 	case e.MinInstance != nil && *e.MinInstance < 0:
 		return fmt.Errorf("min_instance %d: give 0 or more pixels", *e.MinInstance)
 	case !slices.Contains([]string{"", train, validation, test}, e.Split):

@@ -99,6 +99,9 @@ func (l *loader) picture(p pair) error {
 // nil.
 func (l *loader) add(p pair, image Image, found raster.Labels, classes []string) {
 	old := compact(found, l.MinInstance)
+	if p.entry.Weight != nil {
+		image.Weight = *p.entry.Weight
+	}
 	t := truth{file: p.truth}
 	if classes != nil || p.entry.Class != "" {
 		t.classes = make([]string, len(old))

@@ -1,7 +1,9 @@
 package train
 
 import (
+	"cmp"
 	"math/rand/v2"
+	"slices"
 
 	"microtome/internal/raster"
 	"microtome/unet/augment"
@@ -25,18 +27,26 @@ type sample struct {
 type sampler struct {
 	config  Config
 	images  []dataset.Image
+	upTo    []float64 // sum of the weights of the images up to each
 	augment augment.Sampler
 	weigher *target.Weigher
 }
 
 func newSampler(c Config, images []dataset.Image) *sampler {
-	return &sampler{config: c, images: images, augment: augment.Sampler{Config: c.Augment, Beyond: outside}, weigher: target.NewWeigher(c.Target)}
+	var upTo []float64
+	sum := 0.0
+	for _, m := range images {
+		sum += cmp.Or(m.Weight, 1)
+		upTo = append(upTo, sum)
+	}
+	return &sampler{config: c, images: images, upTo: upTo, augment: augment.Sampler{Config: c.Augment, Beyond: outside}, weigher: target.NewWeigher(c.Target)}
 }
 
 // draw returns the tile of a number. It depends on nothing but the configuration, the images and n.
 func (s *sampler) draw(n uint64) sample {
 	r := rand.New(rand.NewPCG(s.config.Seed, n))
-	m := s.images[r.IntN(len(s.images))]
+	i, _ := slices.BinarySearch(s.upTo, r.Float64()*s.upTo[len(s.upTo)-1])
+	m := s.images[min(i, len(s.images)-1)]
 	base := 1.0
 	if m.MPP > 0 && s.config.MPP > 0 {
 		base = s.config.MPP / m.MPP
