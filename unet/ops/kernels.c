@@ -103,7 +103,10 @@ void microtome_pack(const float *w, int outputs, int inputs, int taps, int trans
 }
 
 void microtome_relu_grad(const float *y, const float *dy, float *out, long n) {
-	for (long i = 0; i < n; i++) out[i] = y[i] > 0 ? dy[i] : 0;
+	for (long i = 0; i < n; i++) {
+		float d = dy[i]; // read in any case, or there are branches instead of vectors
+		out[i] = y[i] > 0 ? d : 0;
+	}
 }
 
 // larger returns the larger of two, or what is not a number.
