@@ -4,6 +4,9 @@
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 linter := bin/golangci-lint-2.15.0
 fuzztime ?= 20s
+ops := ./unet/ops ./unet/network
+# Homebrew keeps OpenBLAS where pkg-config does not look.
+with_openblas := PKG_CONFIG_PATH="$$PKG_CONFIG_PATH:$$(brew --prefix openblas 2>/dev/null)/lib/pkgconfig"
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,11 +17,11 @@ build: setup ## build bin/microtome
 demo: build ## segment a synthetic slide with known truth and say how well it went
 	bin/microtome bench demo -o demo
 test: ## install what tests need, and run them all
-	@./setup.sh test && go test -timeout 30m ./...
+	@./setup.sh test && go test -timeout 30m ./... && $(with_openblas) go test -short -tags openblas $(ops) && go test -short -tags purego $(ops)
 race: ## run the tests under the race detector, without the slow ones
 	go test -race -short -timeout 30m ./...
 lint: $(linter) ## vet, format and lint
-	go vet ./... && $(linter) run
+	go vet ./... && go vet -tags purego $(ops) && $(linter) run
 fuzz: ## fuzz each parser and codec for fuzztime (20s)
 	./fuzz.sh $(fuzztime)
 bench: ## run the Go benchmarks

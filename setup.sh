@@ -1,7 +1,7 @@
 #!/bin/sh
 # setup.sh installs what microtome needs and leaves alone what is there: the compiler's headers of libvips
 # with OpenSlide, and ONNX Runtime's library in lib/. "setup.sh test" adds the independent readers that the
-# tests compare with. Run by make; safe to run again.
+# tests compare with, and OpenBLAS. Run by make; safe to run again.
 set -eu
 cd "$(dirname "$0")"
 
@@ -81,6 +81,7 @@ fi
 if [ "${1:-}" = test ]; then # a test skips, and says so, without its reader
 	have openslide-write-png || apt="$apt openslide-tools"
 	/usr/bin/python3 -c 'import tifffile' 2>/dev/null || apt="$apt python3-tifffile"
+	pkg-config --exists openblas 2>/dev/null || { apt="$apt libopenblas-dev" brew="$brew openblas"; }
 fi
 install
 pkg-config --exists vips || die "libvips is installed, but pkg-config does not find it: set PKG_CONFIG_PATH"

@@ -2,7 +2,8 @@ package ops
 
 // A Backend computes convolutions of whole tensors. All are float32, row by row.
 type Backend interface {
-	// Forward sets y to the convolution of x with w plus b, and to 0 where that is negative if c.ReLU.
+	// Forward sets y to the convolution of x with w plus b, and to 0 where that is negative if c.ReLU. What is
+	// not a number stays so, and spreads to all that see it.
 	Forward(o *Ops, c Convolution, x, w, b, y []float32)
 	// Room returns how many floats of scratch Forward takes, by slot; slot 2 stays the caller's.
 	Room(o *Ops, c Convolution) [3]int
@@ -17,7 +18,7 @@ type Convolution struct {
 	Batch, In, H, W int
 	Out             int // channels of the output
 	Side            int // 1 or 3
-	Pad             int // zeros around the image
+	Pad             int // zeros around the image, less than Side
 	ReLU            bool
 }
 

@@ -103,11 +103,12 @@ func (BLAS) Weights(o *Ops, c Convolution, x, dy, dw []float32) {
 	part.In = 1 // the columns of one input channel at a time, so that the sum does not depend on threads
 	rows := min(oh, max(1, (1<<16)/ow))
 	threads := max(1, min(o.Threads, c.In))
-	room := o.room(0, threads*(taps*rows*ow+c.Out*taps))
+	stride := (taps*rows*ow + c.Out*taps + align - 1) / align * align // gonum's order of additions depends on where a row begins
+	room := o.room(0, threads*stride)
 	parallel(threads, threads, func(first, last int) {
 		for t := first; t < last; t++ {
-			column := room[t*(taps*rows*ow+c.Out*taps):][:taps*rows*ow]
-			sum := room[t*(taps*rows*ow+c.Out*taps)+taps*rows*ow:][:c.Out*taps]
+			column := room[t*stride:][:taps*rows*ow]
+			sum := room[t*stride+taps*rows*ow:][:c.Out*taps]
 			for ch := c.In * t / threads; ch < c.In*(t+1)/threads; ch++ {
 				clear(sum)
 				for i := range c.Batch {

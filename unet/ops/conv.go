@@ -7,14 +7,18 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Conv adds the convolution of x (N × in × h × w) with w (out × in × side × side), plus the bias b (out), with zeros around x;
-// with relu, negative values become 0. The gradient of x is left out when x is an input of the graph.
+// Conv adds the convolution of x (N × in × h × w) with w (out × in × side × side), plus the bias b (out), with zeros around x,
+// at most side - 1 of them; with relu, negative values become 0 and NaN stays NaN. The gradient of x is left out when x
+// is an input of the graph.
 func (o *Ops) Conv(x, w, b *gorgonia.Node, pad int, relu bool) (*gorgonia.Node, error) {
 	xs, ws := x.Shape(), w.Shape()
 	c := Convolution{Batch: xs[0], In: xs[1], H: xs[2], W: xs[3], Out: ws[0], Side: ws[2], Pad: pad, ReLU: relu}
 	h, width := c.size()
-	if ws[1] != c.In || (c.Side != 1 && c.Side != 3) || h < 1 || width < 1 {
-		return nil, fmt.Errorf("a convolution of %v with %v: channels or sizes do not fit", xs, ws)
+	if ws[1] != c.In || ws[3] != c.Side || (c.Side != 1 && c.Side != 3) || b.Shape().TotalSize() != c.Out || h < 1 || width < 1 {
+		return nil, fmt.Errorf("a convolution of %v with %v and %v: channels or sizes do not fit", xs, ws, b.Shape())
+	}
+	if pad < 0 || pad >= c.Side {
+		return nil, fmt.Errorf("a convolution with %d pixels of padding: give 0 to %d", pad, c.Side-1)
 	}
 	shape := tensor.Shape{c.Batch, c.Out, h, width}
 	return (&op{
@@ -96,8 +100,8 @@ func total(x []float32) float64 {
 func (o *Ops) UpConv(x, w, b *gorgonia.Node) (*gorgonia.Node, error) {
 	xs, ws := x.Shape(), w.Shape()
 	c := Convolution{Batch: xs[0], In: xs[1], H: xs[2], W: xs[3], Out: ws[0], Side: 1}
-	if ws[1] != c.In || c.Out%4 != 0 {
-		return nil, fmt.Errorf("an up-convolution of %v with %v: channels do not fit", xs, ws)
+	if ws[1] != c.In || ws[2] != 1 || ws[3] != 1 || c.Out%4 != 0 || 4*b.Shape().TotalSize() != c.Out {
+		return nil, fmt.Errorf("an up-convolution of %v with %v and %v: channels or sizes do not fit", xs, ws, b.Shape())
 	}
 	out := tensor.Shape{c.Batch, c.Out / 4, 2 * c.H, 2 * c.W}
 	small, none := tensor.Shape{c.Batch, c.Out, c.H, c.W}, make([]float32, c.Out)

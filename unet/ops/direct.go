@@ -22,6 +22,9 @@ const (
 	group = 4
 )
 
+// widest lets kernels use vectors of so many floats at most, and returns how many they then have. It is for tests.
+func widest(n int) int { return int(C.microtome_lanes(C.int(n))) }
+
 func pointer(s []float32) *C.float { return (*C.float)(unsafe.Pointer(unsafe.SliceData(s))) }
 
 // tail is how many floats past the last row the kernels may read.

@@ -12,6 +12,9 @@
 // image and multiplies matrices: with OpenBLAS under the build tag openblas, else with gonum's pure Go, which the build
 // tag purego makes the only backend.
 //
+// What is not a number stays so through convolutions, ReLU and pooling, so that the loss tells when a network has come
+// apart. Only where gonum multiplies by a weight of exactly 0 is it lost.
+//
 // Work is split among threads by outputs, each computed whole by one thread: results do not depend on
 // how many there are.
 package ops

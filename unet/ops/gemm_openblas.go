@@ -2,7 +2,7 @@
 
 package ops
 
-// #cgo LDFLAGS: -lopenblas
+// #cgo pkg-config: openblas
 // void openblas_set_num_threads(int);
 import "C"
 

@@ -32,9 +32,16 @@ typedef float four __attribute__((vector_size(16)));
 #define TARGET
 #include "kernels_body.h"
 
+static int most = 16; // lanes that may be used
+
 static int lanes(void) {
-	if (__builtin_cpu_supports("avx512f")) return 16;
-	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 8 : 4;
+	if (most >= 16 && __builtin_cpu_supports("avx512f")) return 16;
+	return most >= 8 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 8 : 4;
+}
+
+int microtome_lanes(int at_most) {
+	most = at_most;
+	return lanes();
 }
 
 #define CALL(f, ...)                                        \
@@ -52,6 +59,11 @@ static int lanes(void) {
 #define TARGET
 #include "kernels_body.h"
 #define CALL(f, ...) JOIN(f, _plain)(__VA_ARGS__)
+
+int microtome_lanes(int at_most) {
+	(void)at_most;
+	return 4;
+}
 #endif
 
 // microtome_conv computes rows [first, last) of the outputs.
@@ -91,21 +103,20 @@ void microtome_pack(const float *w, int outputs, int inputs, int taps, int trans
 }
 
 void microtome_relu_grad(const float *y, const float *dy, float *out, long n) {
-	for (long i = 0; i < n; i++) out[i] = y[i] > 0 ? dy[i] : 0;
+	for (long i = 0; i < n; i++) {
+		float d = dy[i]; // read in any case, or there are branches instead of vectors
+		out[i] = y[i] > 0 ? d : 0;
+	}
 }
 
-void microtome_add(const float *a, const float *b, float *out, long n) {
-	for (long i = 0; i < n; i++) out[i] = a[i] + b[i];
-}
+// larger returns the larger of two, or what is not a number.
+static inline float larger(float a, float b) { return a > b || a != a ? a : b; }
 
 // microtome_pool takes the largest of each 2 × 2 pixels of one channel.
 void microtome_pool(const float *x, float *y, int height, int width, int outwidth) {
 	for (int r = 0; r < height / 2; r++) {
 		const float *a = x + (long)2 * r * width, *b = a + width;
 		float *d = y + (long)r * outwidth;
-		for (int i = 0; i < outwidth; i++) {
-			float p = a[2 * i] > a[2 * i + 1] ? a[2 * i] : a[2 * i + 1], q = b[2 * i] > b[2 * i + 1] ? b[2 * i] : b[2 * i + 1];
-			d[i] = p > q ? p : q;
-		}
+		for (int i = 0; i < outwidth; i++) d[i] = larger(larger(a[2 * i], a[2 * i + 1]), larger(b[2 * i], b[2 * i + 1]));
 	}
 }

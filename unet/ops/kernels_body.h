@@ -39,7 +39,7 @@ static inline __attribute__((always_inline)) TARGET void NAME(conv)(const float 
 			for (int g = 0; g < GROUP && k + g < outputs; g++)
 				for (int i = 0; i < VECTORS; i++) {
 					V v = sum[g][i];
-					if (relu) v = (V)((NAME(mask))v & (v > 0));
+					if (relu) v = (V)((NAME(mask))v & ~(v < 0)); // keeps what is not a number
 					float *d = y + (k + g) * yplane + to[i];
 					if (n[i] == LANES)
 						*(V *)d = v;

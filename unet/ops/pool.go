@@ -8,7 +8,7 @@ import (
 )
 
 // Pool adds the 2 × 2 max pooling of x, N × channels × h × w with even h and w. The gradient goes to the first of equal
-// pixels, row by row.
+// pixels, row by row. NaN counts as the largest.
 func (o *Ops) Pool(x *gorgonia.Node) (*gorgonia.Node, error) {
 	s := x.Shape()
 	planes, h, w := s[0]*s[1], s[2], s[3]

@@ -1,0 +1,6 @@
+//go:build !openblas
+
+package network
+
+// blas is whose products of matrices are measured.
+const blas = "gonum"
