@@ -1,7 +1,6 @@
 package train
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
@@ -12,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"microtome/unet/network"
 )
@@ -76,27 +76,20 @@ const magic = "microtome checkpoint 1\n"
 
 // save writes the checkpoint whole or not at all.
 func (s *state) save(path string) error {
+	head, err := json.Marshal(s.header)
+	if err != nil {
+		return err
+	}
+	data := append(append([]byte(magic), head...), '\n')
+	for _, t := range s.numbers() {
+		data = slices.Grow(data, 4*len(t)+sha256.Size)
+		for _, v := range t {
+			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+		}
+	}
+	sum := sha256.Sum256(data)
 	return replaceFile(path, func(w io.Writer) error {
-		h := sha256.New()
-		to := bufio.NewWriterSize(io.MultiWriter(w, h), 1<<20)
-		head, err := json.Marshal(s.header)
-		if err != nil {
-			return err
-		}
-		to.WriteString(magic) // errors come with Flush
-		to.Write(append(head, '\n'))
-		var buf []byte
-		for _, t := range s.numbers() {
-			buf = buf[:0]
-			for _, v := range t {
-				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
-			}
-			to.Write(buf)
-		}
-		if err := to.Flush(); err != nil {
-			return err
-		}
-		_, err = w.Write(h.Sum(nil))
+		_, err := w.Write(append(data, sum[:]...))
 		return err
 	})
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"path/filepath"
 
@@ -41,12 +42,12 @@ type validator struct {
 }
 
 // validate returns the filter that suits the weights best with the scores it leads to, and what was found.
-func (v *validator) validate(ctx context.Context, p network.Params) (Validated, []view, error) {
+func (v *validator) validate(ctx context.Context, p network.Params) (_ Validated, _ []view, err error) {
 	net, err := unet.NewGorgonia(v.config.Shape, p, v.config.card(), v.threads)
 	if err != nil {
 		return Validated{}, nil, err
 	}
-	defer net.Close()
+	defer func() { err = errors.Join(err, net.Close()) }()
 	var cases []score.Case
 	for _, m := range v.images {
 		prob, err := predict.Foreground(ctx, net, m.RGB, m.MPP)
