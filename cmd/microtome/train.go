@@ -129,6 +129,8 @@ func trainFlags(f *pflag.FlagSet, c *train.Config) {
 	f.Float64Var(&a.Gamma, "gamma", a.Gamma, "augmentation")
 	f.Float64Var(&a.Blur, "blur", a.Blur, "augmentation: largest blur in `PIXELS`")
 	f.Float64Var(&a.Noise, "noise", a.Noise, "augmentation: largest noise in grey levels")
+	f.Float64Var(&a.Sharpen, "sharpen", a.Sharpen, "augmentation: how much edges are sharpened at most, instead of blurred")
+	f.Float64Var(&a.JPEG, "jpeg", a.JPEG, "augmentation: share of tiles that are compressed")
 	f.Float64Var(&a.Stain, "stain", a.Stain, "augmentation: amounts of haematoxylin and eosin")
 	f.Float64Var(&a.StainTurn, "stain-turn", a.StainTurn, "augmentation: `DEGREES` that the stains' colours turn")
 	f.Float64Var(&a.ChannelMix, "channel-mix", a.ChannelMix, "augmentation: share of each channel that goes to another")

@@ -62,3 +62,15 @@ func gaussian(sigma float64) []float32 {
 	}
 	return kernel
 }
+
+// sharpen adds amount times what a blur of one pixel takes away.
+func (s *Sampler) sharpen(w, h int, amount float32) {
+	s.blurred, s.soft = grow(s.blurred, w*h), grow(s.soft, w*h)
+	for _, p := range s.planes {
+		copy(s.soft, p)
+		blur(s.soft, s.blurred, w, h, 1)
+		for i, v := range s.soft {
+			p[i] += amount * (p[i] - v)
+		}
+	}
+}

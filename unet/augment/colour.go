@@ -14,6 +14,8 @@ type look struct {
 	stain                       densities
 	brightness, contrast, gamma float64
 	blur, noise                 float64
+	sharpen                     float64
+	quality                     int // of JPEG, 0: none
 }
 
 // look draws what happens to the colours of one tile of a source that is grey or not.
@@ -27,6 +29,12 @@ func (c Config) look(r *rand.Rand, grey bool) look {
 	l.gamma = logUniform(r, 1/(1+c.Gamma), 1+c.Gamma)
 	l.blur = c.Blur * r.Float64()
 	l.noise = c.Noise * r.Float64()
+	if c.Sharpen > 0 && r.Float64() < 0.5 {
+		l.blur, l.sharpen = 0, c.Sharpen*r.Float64()
+	}
+	if c.JPEG > 0 && r.Float64() < c.JPEG {
+		l.quality = 40 + r.IntN(56)
+	}
 	return l
 }
 
@@ -57,8 +65,11 @@ func (l *look) tone(v, mean float64) float64 {
 
 // recolour gives the tile its look: stains, grey levels, blur, noise, in the order in which light meets them.
 func (s *Sampler) recolour(img raster.RGB, l look, r *rand.Rand) {
+	if l.quality > 0 {
+		defer s.compress(img, l.quality)
+	}
 	toned := l.brightness != 1 || l.contrast != 1 || l.gamma != 1
-	if !l.stained && !toned && l.blur == 0 && l.noise == 0 {
+	if !l.stained && !toned && l.blur == 0 && l.sharpen == 0 && l.noise == 0 {
 		return
 	}
 	for c := range s.planes {
@@ -87,6 +98,9 @@ func (s *Sampler) recolour(img raster.RGB, l look, r *rand.Rand) {
 		for _, p := range s.planes {
 			blur(p, s.blurred, img.W, img.H, l.blur)
 		}
+	}
+	if l.sharpen > 0 {
+		s.sharpen(img.W, img.H, float32(l.sharpen))
 	}
 	if l.noise > 0 {
 		s.addNoise(r, float32(l.noise), l.grey)

@@ -1,6 +1,7 @@
 package augment
 
 import (
+	"bytes"
 	"math"
 	"testing"
 
@@ -144,5 +145,45 @@ func TestNoiseHasItsSigma(t *testing.T) {
 		if mean, sigma := sum[c]/40000, math.Sqrt(squares[c]/40000); math.Abs(mean) > 0.15 || math.Abs(sigma-6) > 0.15 {
 			t.Errorf("channel %d: mean %.3f, standard deviation %.3f", c, mean, sigma)
 		}
+	}
+}
+
+// TestSharpenMakesEdgesSteeper: it makes a slope steeper and leaves flat parts alone.
+func TestSharpenMakesEdgesSteeper(t *testing.T) {
+	const w, h = 32, 8
+	var s Sampler
+	for c := range s.planes {
+		s.planes[c] = make([]float32, w*h)
+		for i := range s.planes[c] {
+			s.planes[c][i] = 50 + 100*float32(min(max(i%w-13, 0), 6))/6
+		}
+	}
+	s.sharpen(w, h, 1)
+	p := s.planes[1][3*w:][:w]
+	if d := p[17] - p[15]; d <= 2*100.0/6 {
+		t.Errorf("the slope is %g in two pixels", d)
+	}
+	if p[4] != 50 || p[28] < 149.9 || p[28] > 150.1 {
+		t.Errorf("flat parts became %g and %g", p[4], p[28])
+	}
+}
+
+// TestCompressIsNearTheOriginal, and not the same.
+func TestCompressIsNearTheOriginal(t *testing.T) {
+	img := raster.NewRGB(40, 24)
+	for i := range img.Pix {
+		img.Pix[i] = byte(128 + 60*math.Sin(float64(i)/40))
+	}
+	was := bytes.Clone(img.Pix)
+	var s Sampler
+	s.compress(img, 80)
+	off, changed := 0, false
+	for i, v := range img.Pix {
+		d := int(v) - int(was[i])
+		off += d * d
+		changed = changed || d != 0
+	}
+	if rms := math.Sqrt(float64(off) / float64(len(was))); rms > 12 || !changed {
+		t.Errorf("pixels are %.1f off", rms)
 	}
 }

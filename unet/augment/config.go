@@ -27,9 +27,13 @@ type Config struct {
 	Contrast   float64 `json:"contrast"`
 	Gamma      float64 `json:"gamma"`
 	// Blur is the largest standard deviation of a Gaussian blur, Noise that of added noise in grey levels.
-	// Both are uniform from 0.
-	Blur  float64 `json:"blur"`
-	Noise float64 `json:"noise"`
+	// Both are uniform from 0. Sharpen is how many times, at most, the difference from a blurred picture is added, as scanners
+	// do; a tile is either blurred or sharpened.
+	Blur    float64 `json:"blur"`
+	Noise   float64 `json:"noise"`
+	Sharpen float64 `json:"sharpen"`
+	// JPEG is the probability that a tile is compressed, at a quality of 40 to 95.
+	JPEG float64 `json:"jpeg"`
 
 	// Stain changes the amounts of haematoxylin, eosin and the residual: each by a factor that is
 	// log-uniform in [1/(1+x), 1+x], and by up to ± x/10 in optical density (the residual half of it).
@@ -81,6 +85,8 @@ func (c Config) Validate() error {
 		{"gamma", c.Gamma, 0, 10},
 		{"blur", c.Blur, 0, 100},
 		{"noise", c.Noise, 0, 255},
+		{"sharpen", c.Sharpen, 0, 10},
+		{"jpeg", c.JPEG, 0, 1},
 		{"stain", c.Stain, 0, 10},
 		{"stain_turn", c.StainTurn, 0, maxTurn},
 		{"channel_mix", c.ChannelMix, 0, 1},

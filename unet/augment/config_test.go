@@ -44,7 +44,7 @@ func TestValidateRefuses(t *testing.T) {
 // The names stand in checkpoints and model cards.
 func TestJSONGolden(t *testing.T) {
 	const want = `{"shift":true,"rotate":true,"flip":true,"scale_min":0.7,"scale_max":1.3,"elastic":10,"elastic_grid":3,` +
-		`"brightness":0.15,"contrast":0.2,"gamma":0.2,"blur":1,"noise":6,` +
+		`"brightness":0.15,"contrast":0.2,"gamma":0.2,"blur":1,"noise":6,"sharpen":0,"jpeg":0,` +
 		`"stain":0.5,"stain_turn":15,"channel_mix":0.1,"eosin":0,"grey":0.1}`
 	got, err := json.Marshal(NewDefaultConfig())
 	if err != nil || string(got) != want {

@@ -82,7 +82,7 @@ func (s *Sampler) counterstain(e *eosin, img raster.RGB, nuclei raster.Labels) {
 		p := img.Pix[3*i:][:3:3]
 		d := [3]float64{float64(density[p[0]]), float64(density[p[1]]), float64(density[p[2]])}
 		h := apart[0][0]*d[0] + apart[0][1]*d[1] + apart[0][2]*d[2]
-		lost := e.turned * float64(between[i]) * max(h, 0)
+		lost := e.turned * e.patch(float64(i%img.W), float64(i/img.W)) * float64(between[i]) * max(h, 0)
 		for c := range p {
 			p[c] = intensity(d[c] - lost*he[0][c] + (0.8*lost+float64(added[i]))*e.colour[c])
 		}
@@ -108,6 +108,11 @@ func (e *eosin) fibre(x, y float64) float64 {
 	v := 0.65*wave(e.seed+1, along, across) + 0.35*wave(e.seed+2, 2*along, 2.3*across)
 	ridge := 1 - math.Abs(2*v-1)
 	return max(ridge-e.cleft, 0) / (1 - e.cleft)
+}
+
+// patch is how much of the turned haematoxylin is turned at a place, from 0 to 1: the bodies of cells may stay purple.
+func (e *eosin) patch(x, y float64) float64 {
+	return min(2*wave(e.seed+3, x/e.bends, y/e.bends), 1)
 }
 
 // add adds the cell's eosin, where there are no nuclei.

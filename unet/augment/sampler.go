@@ -1,6 +1,7 @@
 package augment
 
 import (
+	"bytes"
 	"math/rand/v2"
 
 	"microtome/internal/raster"
@@ -15,6 +16,8 @@ type Sampler struct {
 	sums    []int
 	planes  [3][]float32
 	blurred []float32
+	soft    []float32
+	jpeg    bytes.Buffer
 	between []float32
 	added   []float32
 }

@@ -69,6 +69,7 @@ func NewConfig(recipe string) (Config, error) {
 		c.Target.Sigma = 3 // nuclei are 14 px wide, a fifth of the cells that the paper's 5 px suit
 		// Other laboratories' stains are further off than those of the training images from each other.
 		c.Augment.Stain, c.Augment.StainTurn, c.Augment.ChannelMix, c.Augment.Eosin = 0.7, 12, 0.15, 0.6
+		c.Augment.Sharpen, c.Augment.JPEG = 2, 0.5
 	default:
 		return Config{}, fmt.Errorf("no recipe %q: give one of %v", recipe, Recipes)
 	}
