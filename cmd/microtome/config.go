@@ -50,6 +50,7 @@ func applyConfig(flags *pflag.FlagSet, path string) error {
 			if err := flag.Value.Set(value); err != nil {
 				errs = append(errs, fmt.Sprintf("%s: %v", key, err))
 			}
+			flag.Changed = true
 		}
 	}
 	if len(errs) > 0 {

@@ -22,6 +22,8 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"microtome":    func() { os.Exit(run(os.Args[1:])) },
+		"discs":        drawDiscs,
+		"stripes":      drawStripes,
 		"engine-alone": engineAlone,
 		"stuck":        stuck,
 	})

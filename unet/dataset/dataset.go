@@ -27,6 +27,7 @@ type Image struct {
 	Outside    []bool  // by pixel: nobody annotated there, so it teaches nothing; nil: everything is annotated
 	Group      string  // images of one group never fall on both sides of the split
 	MPP        float64 // µm a pixel; 0: not known
+	Region     bool    // of a slide, which was read at the Config's resolution
 	Stain      string  // kind of picture, which Split spreads over both sides
 	Split      string  // "train", "validation", "test", or "": Split chooses
 }
@@ -40,6 +41,15 @@ func (m Image) Class(instance uint32) uint8 {
 		return 1
 	}
 	return m.Classes[instance]
+}
+
+// Forget sets to 0 what is predicted where nobody annotated: right or wrong, nobody knows.
+func (m Image) Forget(p []float32) {
+	for i, outside := range m.Outside {
+		if outside {
+			p[i] = 0
+		}
+	}
 }
 
 // EstimateMPP guesses the size of an image's pixels in µm from the size of its nuclei: nucleus, their
