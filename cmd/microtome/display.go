@@ -42,9 +42,9 @@ func (d *display) down() {
 func (d *display) say(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	w := d.w
-	if d.progress != nil {
-		w = d.progress
+	if d.progress == nil {
+		fmt.Fprintf(d.w, "microtome: "+format+"\n", args...)
+		return
 	}
-	fmt.Fprintf(w, "microtome: "+format+"\n", args...)
+	fmt.Fprintf(d.progress, "\rmicrotome: "+format+"\n", args...) // \r: the terminal may have shown ^C
 }

@@ -55,8 +55,8 @@ func (j *job) begin(unit string, done, all int) {
 	if j.log != nil {
 		return
 	}
-	j.display.up(int64(all),
-		mpb.PrependDecorators(decor.Any(func(s decor.Statistics) string { return fmt.Sprintf("%s %d / %d", unit, s.Current, s.Total) })),
+	j.display.up(int64(all)+1, // a display with a full bar shows no more messages
+		mpb.PrependDecorators(decor.Any(func(s decor.Statistics) string { return fmt.Sprintf("%s %d / %d", unit, s.Current, all) })),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + *j.text.Load() })))
 	j.display.bar.SetCurrent(int64(done))
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -136,28 +135,36 @@ func settingFlags(f *pflag.FlagSet, c *train.Config, card *unet.Card) {
 	f.Float64Var(&a.Grey, "grey", a.Grey, "augmentation: share of tiles that keep their colours")
 }
 
-// settings puts the flags that were given over the recipe's configuration. Those of a run that is to be gone on with stay as they
-// are, so no flag may say anything else.
+// settings puts the flags that were given over the recipe's configuration, or reads those of the run to go on with.
 func (o *trainOptions) settings() error {
-	var was train.Config
-	var wasCard unet.Card
-	var err error
 	if o.resume {
-		was, wasCard, err = train.ReadSettings(o.out)
-	} else {
-		was, err = train.NewConfig(o.Recipe)
+		return o.settingsOfRun()
 	}
+	c, err := train.NewConfig(o.Recipe)
 	if err != nil {
 		return err
 	}
-	now, card := was, wasCard
-	if err := override(o.given, func(f *pflag.FlagSet) { settingFlags(f, &now, &card) }); err != nil {
+	if err := override(o.given, func(f *pflag.FlagSet) { settingFlags(f, &c, &unet.Card{}) }); err != nil {
 		return err
 	}
-	if o.resume && !(reflect.DeepEqual(was, now) && reflect.DeepEqual(wasCard, card)) {
-		return usageError{fmt.Errorf("%s: the run was begun with other settings: leave flags out to go on with them, or start anew in another folder", o.out)}
+	o.Config = c
+	return nil
+}
+
+// settingsOfRun reads the settings of the run in the folder, which no flag may change.
+func (o *trainOptions) settingsOfRun() error {
+	c, card, err := train.ReadSettings(o.out)
+	if err != nil {
+		return err
 	}
-	o.Config, o.card = now, card
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
+	settingFlags(f, &c, &card)
+	for _, flag := range o.given {
+		if was := f.Lookup(flag.Name).Value.String(); was != flag.Value.String() {
+			return usageError{fmt.Errorf("%s: the run was begun with --%s=%s, not %s: leave it out to go on, or start anew in another folder", o.out, flag.Name, was, flag.Value)}
+		}
+	}
+	o.Config, o.card = c, card
 	return nil
 }
 

@@ -105,7 +105,7 @@ func (s *state) save(path string) error {
 	})
 }
 
-var errCheckpoint = errors.New("not a whole checkpoint of microtome: start anew without --resume")
+var errCheckpoint = errors.New("not a whole checkpoint of microtome: start anew in another folder")
 
 // load reads a checkpoint.
 func load(path string) (*state, error) {
