@@ -195,6 +195,9 @@ func runTrain(ctx context.Context, o trainOptions, dir string, stdout, stderr io
 	if err != nil {
 		return err
 	}
+	if _, _, err := set.Split(o.Held); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
 	if err := o.describe(set, dir); err != nil {
 		return err
 	}
