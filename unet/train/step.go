@@ -35,6 +35,9 @@ type result struct {
 	pixels score.Pixels
 }
 
+// calmer is what to do when numbers have grown without bounds.
+const calmer = "lower the learning rate (--rate), or clip gradients (--clip 1)"
+
 func newTrainer(c Config, images []dataset.Image, params network.Params, threads int) (*trainer, error) {
 	t := &trainer{config: c, results: make([]result, c.Batch)}
 	in, out := c.input()
@@ -88,7 +91,7 @@ func (t *trainer) run(step int) (grads [][]float32, r result, err error) {
 	}
 	for _, one := range t.results {
 		if math.IsNaN(one.loss) || math.IsInf(one.loss, 0) {
-			return nil, r, fmt.Errorf("%s: the loss is %g at step %d, in a tile of this image: lower the learning rate (--rate), or clip gradients (--clip 1)", one.image, one.loss, step+1)
+			return nil, r, fmt.Errorf("%s: the loss is %g at step %d, in a tile of this image: %s", one.image, one.loss, step+1, calmer)
 		}
 		r.loss += one.loss
 		r.pixels.Add(one.pixels)

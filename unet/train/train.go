@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -107,6 +108,9 @@ func (r *Run) Train(ctx context.Context) (best Validated, err error) {
 	began := time.Now()
 	for {
 		if s.due() {
+			if !s.finite() {
+				return best, fmt.Errorf("the weights are no numbers any more at step %d: %s", s.Step, calmer)
+			}
 			line, views, err := v.validate(ctx, s.mean)
 			if ctx.Err() != nil {
 				return best, r.stop(ctx, s)
@@ -155,6 +159,17 @@ func (r *Run) stop(ctx context.Context, s *state) error {
 // due reports whether the weights are to be validated before the next step.
 func (s *state) due() bool {
 	return s.Step > s.Seen && (s.Step%s.Config.Every == 0 || s.Step == s.Config.Steps)
+}
+
+// finite reports whether all weights are numbers.
+func (s *state) finite() bool {
+	sum := 0.0
+	for _, p := range s.params {
+		for _, w := range p.Value {
+			sum += math.Abs(float64(w)) // of float32: no overflow
+		}
+	}
+	return sum <= math.MaxFloat64
 }
 
 // A period is the steps from one validation to the next.
