@@ -87,15 +87,15 @@ func (s *state) save(path string) error {
 		if err != nil {
 			return err
 		}
-		to.WriteString(magic) // errors come with Flush
-		to.Write(append(head, '\n'))
+		_, _ = to.WriteString(magic) // errors come with Flush
+		_, _ = to.Write(append(head, '\n'))
 		var buf []byte
 		for _, t := range s.numbers() {
 			buf = buf[:0]
 			for _, v := range t {
 				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
 			}
-			to.Write(buf)
+			_, _ = to.Write(buf)
 		}
 		if err := to.Flush(); err != nil {
 			return err

@@ -162,7 +162,7 @@ func TestResumeForgetsWhatCameAfterTheCheckpoint(t *testing.T) {
 	}
 	r := newRun(t, small(t))
 	ctx, stop := context.WithCancelCause(t.Context())
-	r.Validated = func(v Validated) { stop(errors.New("stopped")) }
+	r.Validated = func(Validated) { stop(errors.New("stopped")) }
 	if _, err := r.Train(ctx); err == nil {
 		t.Fatal("not stopped")
 	}

@@ -46,7 +46,7 @@ func (v *validator) validate(ctx context.Context, p network.Params) (Validated, 
 	if err != nil {
 		return Validated{}, nil, err
 	}
-	defer net.Close()
+	defer func() { _ = net.Close() }() // frees memory, cannot fail
 	var cases []score.Case
 	for _, m := range v.images {
 		prob, err := predict.Foreground(ctx, net, m.RGB, m.MPP)
