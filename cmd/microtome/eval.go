@@ -80,7 +80,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.`,
 // filterFlags binds the flags that say which objects are found.
 func filterFlags(f *pflag.FlagSet, c *score.Filter) {
 	f.Float64Var(&c.Threshold, "threshold", c.Threshold, "probability above which a pixel is foreground; the card's goes before this default")
-	f.Float64Var(&c.MinArea, "min-area", c.MinArea, "objects of fewer `µm²` are dropped; the card's goes before this default")
+	f.Float64Var(&c.MinArea, "min-area", c.MinArea, "objects of a smaller `AREA` in µm² are dropped; the card's goes before this default")
 	f.Float64Var(&c.MinPeak, "min-peak", c.MinPeak, "objects whose highest probability is lower are dropped; the card's goes before this default")
 	f.Float64Var(&c.Grow, "grow", c.Grow, "`MICRONS` that objects grow by in the end; the card's goes before this default")
 }
@@ -88,13 +88,13 @@ func filterFlags(f *pflag.FlagSet, c *score.Filter) {
 // validate reports everything that is wrong with what was given.
 func (o *evalOptions) validate() error {
 	errs := []error{o.unet.Validate(), o.data.Validate(), o.filter.Validate()}
-	for name, v := range map[string]float64{"mpp": o.mpp, "nucleus": o.nucleus} {
-		if !(v >= 0 && v <= 1000) {
-			errs = append(errs, fmt.Errorf("%s %g: give µm, 0 to 1000", name, v))
+	for _, n := range []struct {
+		name   string
+		v, max float64
+	}{{"mpp", o.mpp, 1000}, {"nucleus", o.nucleus, 1000}, {"validation", o.held, 0.9}} {
+		if !(n.v >= 0 && n.v <= n.max) {
+			errs = append(errs, fmt.Errorf("%s %g: give 0 to %g", n.name, n.v, n.max))
 		}
-	}
-	if !(o.held >= 0 && o.held <= 0.9) {
-		errs = append(errs, fmt.Errorf("validation %g: give 0 to 0.9", o.held))
 	}
 	if !slices.Contains(parts, o.split) {
 		errs = append(errs, fmt.Errorf("split %q: give one of %s", o.split, strings.Join(parts, ", ")))

@@ -46,7 +46,7 @@ func newTrainCommand() *cobra.Command {
   NAME.png and NAME_instances.png   pixels of instance n have the value n, 16-bit grey
   images/ and masks/                masks of 0 and 255, whose connected parts are the instances
   NAME.svs and NAME.geojson         a slide, in any format, with QuPath's annotations: inside those of
-                                    class Region everything is annotated, the others are instances
+                                    class Region* everything is annotated, the others are instances
 
 An index.json in the folder, or --index FILE, may say more of an image: {"image": "a.png", "mpp": 0.25,
 "group": "patient 7", "split": "validation"}. Images of one group are never on both sides of the split.
@@ -60,8 +60,8 @@ DIR gets
 The path of the model and its scores go to standard output. What happens goes to standard error: as a progress bar
 on a terminal, as JSON lines elsewhere. The first Ctrl-C writes a checkpoint, a second stops at once.
 
-Recipes, from which the other flags depart: default; paper, as in Ronneberger, Fischer and Brox 2015;
-nuclei, how the built-in model was made.
+Recipes, from which the other flags depart: default, which the defaults below are of; paper, as in Ronneberger,
+Fischer and Brox 2015; nuclei, how the built-in model was made.
 
 Exit codes: 0 trained, 1 failed, 2 usage, 130 interrupted.`,
 		Example: "  microtome train nuclei/ -o run --mpp 0.5\n  microtome train nuclei/ -o run --preview\n  microtome train nuclei/ -o run --resume",
@@ -69,10 +69,10 @@ Exit codes: 0 trained, 1 failed, 2 usage, 130 interrupted.`,
 	}
 	f := c.Flags()
 	f.StringVarP(&o.out, "out", "o", "", "`DIR` for the run's files")
-	f.BoolVar(&o.resume, "resume", false, "go on from DIR's checkpoint, with its configuration")
+	f.BoolVar(&o.resume, "resume", false, "go on from DIR's checkpoint, with the settings that the run was begun with")
 	f.BoolVar(&o.preview, "preview", false, "write DIR/preview.png with training tiles, their targets and weights, and stop")
 	f.IntVar(&o.threads, "threads", 0, "processors to use, 0: all; results do not depend on it")
-	f.BoolVar(&o.json, "json", false, "print the last validation as JSON")
+	f.BoolVar(&o.json, "json", false, "print the best validation as JSON")
 	dataFlags(f, &o.data)
 	f.StringSliceVar(&o.data.Classes, "classes", nil, "`NAMES` of the classes of instances, label 1 first; default: those of the annotations, sorted")
 	settings := pflag.NewFlagSet("", pflag.ContinueOnError)

@@ -69,58 +69,62 @@ func read(t *testing.T, dir, name string) []byte {
 
 // A run that is killed at any moment, and gone on with, ends with the bytes of one that is not.
 func TestKillAndResume(t *testing.T) {
-	data, whole, broken := makeDiscs(t), filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "broken")
+	data, whole := makeDiscs(t), filepath.Join(t.TempDir(), "whole")
 	began := time.Now()
 	if out, err := training(data, whole).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	took := time.Since(began)
-	kills := 6
+	want := 6
 	if os.Getenv("MICROTOME_LONG") != "" {
-		kills = 100
+		want = 100
 	}
-	killed := 0
-	for n := 0; ; n++ {
+	for kills := 0; kills < want && !t.Failed(); {
+		broken := filepath.Join(t.TempDir(), "broken")
+		n := trainKilled(t, data, broken, took/3)
+		t.Logf("done after %d kills", n)
+		kills += n
+		for _, name := range []string{train.ModelName, train.CheckpointName} {
+			if !bytes.Equal(read(t, whole, name), read(t, broken, name)) {
+				t.Errorf("%s differs", name)
+			}
+		}
+		if w, b := read(t, whole, train.MetricsName), read(t, broken, train.MetricsName); bytes.Count(w, []byte("\n")) != bytes.Count(b, []byte("\n")) {
+			t.Errorf("%s:\n%s\nof the run that was not killed:\n%s", train.MetricsName, b, w)
+		}
+	}
+}
+
+// trainKilled trains, kills the process after a random time of at most longest, and goes on from the checkpoint, until training is
+// done. It returns how often it killed, which is at most six times: most processes of a slow machine may be killed too early to
+// come to the next checkpoint.
+func trainKilled(t *testing.T, data, dir string, longest time.Duration) (kills int) {
+	t.Helper()
+	for {
 		var flags []string
-		if _, err := os.Stat(filepath.Join(broken, train.CheckpointName)); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, train.CheckpointName)); err == nil {
 			flags = []string{"--resume"}
 		}
-		cmd := training(data, broken, flags...)
+		cmd := training(data, dir, flags...)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		kill := func() bool { return false }
-		if n < kills {
-			// As many moments in all as the whole run has, and some before anything is done.
-			kill = time.AfterFunc(time.Duration(rand.Float64()*2/float64(min(kills, 6))*float64(took)), func() { _ = cmd.Process.Kill() }).Stop
+		keep := func() bool { return true }
+		if kills < 6 {
+			keep = time.AfterFunc(time.Duration(rand.Float64()*float64(longest)), func() { _ = cmd.Process.Kill() }).Stop
 		}
 		err := cmd.Wait()
-		kill()
+		keep()
 		switch code(t, err) {
 		case exitOK:
-			if n < kills {
-				t.Logf("done after %d kills", killed)
-			}
+			return kills
 		case -1:
-			killed++
-			continue
+			kills++
 		default:
-			t.Fatalf("after %d kills: %v: %s", killed, err, stderr.String())
+			t.Fatalf("after %d kills: %v: %s", kills, err, stderr.String())
 		}
-		break
-	}
-	if killed == 0 {
-		t.Error("was never killed")
-	}
-	for _, name := range []string{train.ModelName, train.CheckpointName} {
-		if !bytes.Equal(read(t, whole, name), read(t, broken, name)) {
-			t.Errorf("%s differs after %d kills", name, killed)
-		}
-	}
-	if w, b := read(t, whole, train.MetricsName), read(t, broken, train.MetricsName); bytes.Count(w, []byte("\n")) != bytes.Count(b, []byte("\n")) {
-		t.Errorf("%s:\n%s\nof the run that was not killed:\n%s", train.MetricsName, b, w)
 	}
 }
 

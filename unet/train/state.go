@@ -151,7 +151,7 @@ func load(path string) (*state, error) {
 // replaceFile gives path the content that write makes, at once: a crash leaves the old or the new.
 func replaceFile(path string, write func(io.Writer) error) (err error) {
 	defer func() { err = advise(err) }()
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := os.CreateTemp(filepath.Dir(path), temporary(filepath.Base(path)))
 	if err != nil {
 		return err
 	}
@@ -172,6 +172,9 @@ func replaceFile(path string, write func(io.Writer) error) (err error) {
 	}
 	return os.Rename(f.Name(), path)
 }
+
+// temporary is the pattern of what a file is called while it is written.
+func temporary(name string) string { return "." + name + ".*" }
 
 // advise says what to do about an error of the operating system, which names operation and path.
 func advise(err error) error {

@@ -221,6 +221,12 @@ func (r *Run) enter() (leave func(), err error) {
 	if err != nil {
 		return nil, advise(err)
 	}
+	for _, name := range []string{ModelName, CheckpointName, CurvesName, PreviewsName} { // of a process that was killed as it wrote
+		torn, _ := filepath.Glob(filepath.Join(r.Dir, temporary(name)))
+		for _, path := range torn {
+			_ = os.Remove(path)
+		}
+	}
 	return func() {
 		if missing != nil {
 			_ = os.Remove(r.Dir) // only if nothing came of it: it is empty

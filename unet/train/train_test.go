@@ -166,8 +166,8 @@ func TestResumeForgetsWhatCameAfterTheCheckpoint(t *testing.T) {
 	if _, err := r.Train(ctx); err == nil {
 		t.Fatal("not stopped")
 	}
-	for _, name := range []string{MetricsName} { // the others are replaced whole
-		f, err := os.OpenFile(filepath.Join(r.Dir, name), os.O_WRONLY|os.O_APPEND, 0)
+	for _, name := range []string{MetricsName, ".checkpoint.123", ".model.onnx.456"} { // the others are replaced whole
+		f, err := os.OpenFile(filepath.Join(r.Dir, name), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,6 +179,9 @@ func TestResumeForgetsWhatCameAfterTheCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, files(t, whole.Dir), files(t, r.Dir))
+	if left, err := filepath.Glob(filepath.Join(r.Dir, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("%v stays, %v", left, err)
+	}
 }
 
 func TestDamagedCheckpoints(t *testing.T) {
