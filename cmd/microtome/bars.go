@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,37 +15,28 @@ import (
 )
 
 // bars shows a progress bar for the slide at work, and leaves one line behind for each that ended.
-// Every slide gets a display of its own, which is taken down before anything else is written: what
-// goes to standard output stays readable, and the last message is not lost with the display.
 type bars struct {
-	w     io.Writer
+	display
 	quiet func() bool
-
-	mu      sync.Mutex // a signal speaks from its own goroutine
-	display *mpb.Progress
-	bar     *mpb.Bar
 
 	began  time.Time
 	total  float64      // Mpx of the current slide
 	pixels atomic.Int64 // of it that are done; the display's goroutine reads it
 }
 
-func newBars(w io.Writer) *bars { return &bars{w: w} }
+func newBars(w io.Writer) *bars { return &bars{display: display{w: w}} }
 
 func (b *bars) close() {
 	b.quiet()
 	b.down()
 }
 
-// up shows a bar for a slide.
-func (b *bars) up(e pipeline.SlideBegin) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// begin shows a bar for a slide.
+func (b *bars) begin(e pipeline.SlideBegin) {
 	b.began = time.Now()
 	b.total = float64(e.Plan.Region.Dx()) * float64(e.Plan.Region.Dy()) / 1e6
 	b.pixels.Store(0)
-	b.display = mpb.New(mpb.WithOutput(b.w), mpb.WithWidth(40), mpb.WithAutoRefresh())
-	b.bar = b.display.AddBar(int64(e.Plan.Tiles)+1, // the last step is the overlay
+	b.up(int64(e.Plan.Tiles)+1, // the last step is the overlay
 		mpb.PrependDecorators(
 			decor.Name(filepath.Base(e.Slide)),
 			decor.Any(func(s decor.Statistics) string {
@@ -62,18 +52,6 @@ func (b *bars) up(e pipeline.SlideBegin) {
 		))
 }
 
-// down takes the bar away, if there is one.
-func (b *bars) down() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.display == nil {
-		return
-	}
-	b.bar.Abort(true)
-	b.display.Wait() // writes what is pending
-	b.display, b.bar = nil, nil
-}
-
 func (b *bars) events() pipeline.Events {
 	return pipeline.Events{
 		Warning: func(slide, text string) {
@@ -83,7 +61,7 @@ func (b *bars) events() pipeline.Events {
 			}
 			b.say("%s: %s", filepath.Base(slide), text)
 		},
-		SlideBegin: b.up,
+		SlideBegin: b.begin,
 		TileDone: func(e pipeline.TileDone) {
 			b.pixels.Add(int64(e.Core.Dx()) * int64(e.Core.Dy()))
 			b.bar.Increment()
@@ -122,15 +100,4 @@ func (b *bars) left() string {
 		return ""
 	}
 	return (time.Duration((b.total-mpx)/perSecond) * time.Second).String() + " left"
-}
-
-// say writes a line, above the bar where there is one.
-func (b *bars) say(format string, args ...any) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	w := b.w
-	if b.display != nil {
-		w = b.display
-	}
-	fmt.Fprintf(w, "microtome: "+format+"\n", args...)
 }

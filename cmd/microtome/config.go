@@ -17,7 +17,7 @@ import (
 // stand under its name. A flag on the command line wins over the file, the file over the default.
 func withConfig(c *cobra.Command) {
 	var path string
-	c.Flags().StringVar(&path, "config", "", "YAML `FILE` with any of these flags by name, as \"memory: 4GiB\"; a flag on the command line wins")
+	c.Flags().StringVar(&path, "config", "", "YAML `FILE` with any of these flags by name, as \"json: true\"; a flag on the command line wins")
 	c.PreRunE = func(c *cobra.Command, _ []string) error {
 		if path == "" {
 			return nil
@@ -50,6 +50,7 @@ func applyConfig(flags *pflag.FlagSet, path string) error {
 			if err := flag.Value.Set(value); err != nil {
 				errs = append(errs, fmt.Sprintf("%s: %v", key, err))
 			}
+			flag.Changed = true
 		}
 	}
 	if len(errs) > 0 {

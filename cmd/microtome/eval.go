@@ -1,13 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"microtome/pipeline"
 	"microtome/unet"
@@ -19,8 +25,8 @@ import (
 type evalOptions struct {
 	unet    unet.Config
 	data    dataset.Config
-	filter  score.Filter // areas in µm², growth in µm
-	given   map[string]bool
+	filter  score.Filter  // areas in µm², growth in µm
+	given   []*pflag.Flag // of the filter: they go before the model's card
 	mpp     float64
 	nucleus float64
 	split   string
@@ -29,77 +35,75 @@ type evalOptions struct {
 	json    bool
 }
 
+// parts are what can be chosen of a data set.
+var parts = []string{"all", "train", "validation", "test"}
+
 func newEvalCommand() *cobra.Command {
-	o := evalOptions{unet: unet.Config{Device: "auto"}, data: dataset.NewDefaultConfig(), filter: score.NewDefaultFilter(), given: map[string]bool{}, split: "all", held: 0.2}
+	o := evalOptions{unet: unet.Config{Device: "auto"}, data: dataset.NewDefaultConfig(), filter: score.NewDefaultFilter(), split: "all", held: 0.2}
 	c := &cobra.Command{
 		Use:   "eval MODEL DATASET",
 		Short: "Say how well a model finds what somebody marked",
 		Long: `eval compares what a model finds in images with the instances that are marked in them; train --help says
-how these are stored. Images are predicted at the model's resolution and compared at their own.
+how these are stored. Images are predicted at the model's resolution and compared at their own; regions of
+slides are read at the model's. Where nobody annotated, nothing counts.
 
 Pixels: IoU and Dice of foreground, pixel error. Objects: F1 at IoU 0.5 and its mean over 0.50 to 0.95, AJI, PQ
 with its factors DQ and SQ, merges (found objects that hold several true ones) and splits; the Rand error. The
 model's card says from which probability on a pixel is foreground, and which objects are dropped; the flags
-override it.`,
+override it. JSON holds more digits, precision and recall, and IoU and Dice of the pixels of each class where
+the model has more than two.
+
+Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.`,
 		Example: "  microtome eval nuclei images/ --mpp 0.25\n  microtome eval run/model.onnx images/ --split validation --json",
 		Args:    arguments(cobra.ExactArgs(2)),
 	}
 	f := c.Flags()
-	f.StringVar(&o.unet.Device, "device", o.unet.Device, "`DEVICE` the model runs on: auto, cpu, cuda[:N], gorgonia")
-	f.StringVar(&o.unet.Library, "onnxruntime", o.unet.Library, "ONNX Runtime library `FILE`")
-	f.BoolVar(&o.unet.TTA, "tta", false, "average the predictions of the eight flips and quarter turns of each tile")
-	f.Float64Var(&o.mpp, "mpp", 0, "`MICRONS` a pixel of all images; default: as index.json says, else the model's")
-	f.Float64Var(&o.nucleus, "nucleus", 0, "images without a resolution get that at which their median instance is `MICRONS` wide")
-	f.StringVar(&o.split, "split", o.split, "which images: all, train, validation or test, as train parts them")
+	modelFlags(f, &o.unet)
+	dataFlags(f, &o.data)
+	f.Float64Var(&o.mpp, "mpp", 0, "`MICRONS` a pixel of all images, and of slides at level 0 (default: as index.json and slides say, else the model's)")
+	f.Float64Var(&o.nucleus, "nucleus", 0, "images without a resolution get that at which their median instance is `MICRONS` wide, 0: the model's")
+	f.StringVar(&o.split, "split", o.split, "which `IMAGES`, as train parts them: "+strings.Join(parts, ", "))
 	f.Float64Var(&o.held, "validation", o.held, "share of the groups that is for validation, as given to train")
-	f.StringVar(&o.data.Index, "index", "", "`FILE` in place of the folder's index.json")
-	f.IntVar(&o.data.MinInstance, "min-instance", 0, "instances of fewer `PIXELS` become background")
-	f.Float64Var(&o.filter.Threshold, "threshold", 0, "probability from which on a pixel is foreground (default: the card's, or 0.5)")
-	f.Float64Var(&o.filter.MinArea, "min-area", 0, "objects of fewer `µm²` are dropped (default: the card's)")
-	f.Float64Var(&o.filter.MinPeak, "min-peak", 0, "objects whose highest probability is lower are dropped (default: the card's)")
-	f.Float64Var(&o.filter.Grow, "grow", 0, "`MICRONS` that objects are grown by in the end (default: the card's)")
 	f.StringVar(&o.csv, "csv", "", "write the scores of each image to `FILE`")
 	f.BoolVar(&o.json, "json", false, "print JSON")
+	filter := pflag.NewFlagSet("", pflag.ContinueOnError)
+	filterFlags(filter, &o.filter)
+	f.AddFlagSet(filter)
 	withConfig(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		for _, name := range []string{"threshold", "min-area", "min-peak", "grow"} {
-			o.given[name] = f.Changed(name)
-		}
+		o.given = given(filter)
 		return runEval(c.Context(), o, args[0], args[1], c.OutOrStdout(), c.ErrOrStderr())
 	}
 	return c
 }
 
-// withCard returns the filter of a model's card, where flags say nothing else.
-func (o *evalOptions) withCard(c unet.Card) score.Filter {
-	f := score.NewDefaultFilter()
-	if c.Threshold > 0 {
-		f.Threshold = c.Threshold
-	}
-	f.MinArea, f.MinPeak, f.Grow = c.MinArea, c.MinPeak, c.Grow
-	for name, to := range map[string]*float64{"threshold": &f.Threshold, "min-area": &f.MinArea, "min-peak": &f.MinPeak, "grow": &f.Grow} {
-		if o.given[name] {
-			*to = map[string]float64{"threshold": o.filter.Threshold, "min-area": o.filter.MinArea, "min-peak": o.filter.MinPeak, "grow": o.filter.Grow}[name]
-		}
-	}
-	return f
+// filterFlags binds the flags that say which objects are found.
+func filterFlags(f *pflag.FlagSet, c *score.Filter) {
+	f.Float64Var(&c.Threshold, "threshold", c.Threshold, "probability above which a pixel is foreground; the card's goes before this default")
+	f.Float64Var(&c.MinArea, "min-area", c.MinArea, "objects of a smaller `AREA` in µm² are dropped; the card's goes before this default")
+	f.Float64Var(&c.MinPeak, "min-peak", c.MinPeak, "objects whose highest probability is lower are dropped; the card's goes before this default")
+	f.Float64Var(&c.Grow, "grow", c.Grow, "`MICRONS` that objects grow by in the end; the card's goes before this default")
 }
 
-// resolution returns the µm a pixel that an image counts as.
-func (o *evalOptions) resolution(m dataset.Image, spec unet.Spec) float64 {
-	switch {
-	case o.mpp > 0:
-		return o.mpp
-	case m.MPP > 0:
-		return m.MPP
-	case o.nucleus > 0:
-		return dataset.EstimateMPP(m, o.nucleus)
+// validate reports everything that is wrong with what was given.
+func (o *evalOptions) validate() error {
+	errs := []error{o.unet.Validate(), o.data.Validate(), o.filter.Validate()}
+	for _, n := range []struct {
+		name   string
+		v, max float64
+	}{{"mpp", o.mpp, 1000}, {"nucleus", o.nucleus, 1000}, {"validation", o.held, 0.9}} {
+		if !(n.v >= 0 && n.v <= n.max) {
+			errs = append(errs, fmt.Errorf("%s %g: give 0 to %g", n.name, n.v, n.max))
+		}
 	}
-	return spec.MPP
+	if !slices.Contains(parts, o.split) {
+		errs = append(errs, fmt.Errorf("split %q: give one of %s", o.split, strings.Join(parts, ", ")))
+	}
+	return errors.Join(errs...)
 }
 
 func runEval(ctx context.Context, o evalOptions, name, dir string, stdout, stderr io.Writer) (err error) {
-	if err := errors.Join(o.unet.Validate(), o.data.Validate(), o.filter.Validate()); err != nil {
+	if err := o.validate(); err != nil {
 		return usageError{oneLine(err)}
 	}
 	model, err := unet.OpenLogits(name, o.unet)
@@ -108,43 +112,172 @@ func runEval(ctx context.Context, o evalOptions, name, dir string, stdout, stder
 	}
 	defer func() { err = errors.Join(err, model.Close()) }()
 	spec := model.Spec()
-	filter := o.withCard(spec.Card)
-	o.data.Open, o.data.MPP = pipeline.OpenAnnotated, spec.MPP
-	set, err := dataset.Load(ctx, dir, o.data)
+	images, err := o.load(ctx, dir, spec)
 	if err != nil {
 		return err
+	}
+	filter, err := o.withCard(spec.Card)
+	if err != nil {
+		return err
+	}
+	report, err := o.score(ctx, model, images, filter, stderr)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		err = report.WriteJSON(stdout)
+	} else {
+		err = report.WriteText(stdout)
+	}
+	if o.csv != "" {
+		err = errors.Join(err, writeCSV(o.csv, report))
+	}
+	return err
+}
+
+// load reads the images, their classes by the model's names where it tells several apart.
+func (o *evalOptions) load(ctx context.Context, dir string, spec unet.Spec) ([]dataset.Image, error) {
+	o.data.MPP = spec.MPP
+	o.data.Open = func(ctx context.Context, path string, mpp, own float64) (*dataset.Slide, error) {
+		if o.mpp > 0 {
+			own = o.mpp
+		}
+		return pipeline.OpenAnnotated(ctx, path, mpp, own)
+	}
+	if len(spec.Classes) > 2 {
+		o.data.Classes = spec.Classes[1:]
+	}
+	set, err := dataset.Load(ctx, dir, o.data)
+	if err != nil {
+		return nil, err
 	}
 	images, err := set.Part(o.split, o.held)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	report := score.NewReport(filter)
-	for i, m := range images {
-		mpp := o.resolution(m, spec)
-		p, err := predict.Foreground(ctx, model, m.RGB, mpp)
-		if err != nil {
-			return fmt.Errorf("%s: %w", m.Name, err)
-		}
-		found := filter.Pixels(mpp).Objects(p, m.W, m.H)
-		report.Add(m.Name, score.Compare(m.Instances, found))
-		fmt.Fprintf(stderr, "microtome: %d of %d images\n", i+1, len(images))
-	}
-	if o.csv != "" {
-		if err := writeCSV(o.csv, report); err != nil {
-			return err
-		}
-	}
-	if o.json {
-		return report.WriteJSON(stdout)
-	}
-	return report.WriteText(stdout)
+	return images, nil
 }
 
-func writeCSV(path string, r *score.Report) (err error) {
-	f, err := os.Create(path)
+// withCard returns the filter of a model's card, where flags say nothing else.
+func (o *evalOptions) withCard(c unet.Card) (score.Filter, error) {
+	f := score.NewDefaultFilter()
+	if c.Threshold > 0 {
+		f.Threshold = c.Threshold
+	}
+	f.MinArea, f.MinPeak, f.Grow = c.MinArea, c.MinPeak, c.Grow
+	err := override(o.given, func(flags *pflag.FlagSet) { filterFlags(flags, &f) })
+	return f, err
+}
+
+// resolution returns the µm a pixel that an image counts as, and whether it is but assumed to be the model's.
+func (o *evalOptions) resolution(m dataset.Image, spec unet.Spec) (mpp float64, assumed bool) {
+	switch {
+	case o.mpp > 0 && !m.Region:
+		return o.mpp, false
+	case m.MPP > 0:
+		return m.MPP, false
+	case o.nucleus > 0:
+		if mpp := dataset.EstimateMPP(m, o.nucleus); mpp > 0 {
+			return mpp, false
+		}
+	}
+	return spec.MPP, spec.MPP > 0
+}
+
+// score predicts the images and compares what is found with what is marked.
+func (o *evalOptions) score(ctx context.Context, model predict.Network, images []dataset.Image, filter score.Filter, stderr io.Writer) (*score.Report, error) {
+	spec := model.Spec()
+	j := newJob(ctx, stderr, stopping)
+	defer j.close()
+	if spec.Warning != "" {
+		j.warn(spec.Warning)
+	}
+	assumed := 0
+	for _, m := range images {
+		if _, yes := o.resolution(m, spec); yes {
+			assumed++
+		}
+	}
+	if assumed > 0 {
+		j.warn(fmt.Sprintf("the resolution of %d of %d images is not known and taken to be the model's, %g µm/px: give --mpp, --nucleus, or mpp in index.json", assumed, len(images), spec.MPP))
+	}
+	if j.log != nil {
+		j.log.Info().Str("model", spec.Name).Str("engine", spec.Engine).Int("images", len(images)).Msg("evaluating")
+	}
+	j.begin("image", 0, len(images))
+	began := time.Now()
+	report := score.NewReport(filter)
+	for i, m := range images {
+		mpp, _ := o.resolution(m, spec)
+		if err := add(ctx, report, model, m, mpp); err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return nil, fmt.Errorf("%s: %w", m.Name, err)
+		}
+		each := time.Since(began).Seconds() / float64(i+1)
+		j.progress(i+1, fmt.Sprintf("%s  %s", m.Name, left(len(images)-i-1, each)), fields{"image": i + 1, "images": len(images)})
+	}
+	return report, nil
+}
+
+// add adds an image of mpp µm a pixel to a report.
+func add(ctx context.Context, report *score.Report, model predict.Network, m dataset.Image, mpp float64) error {
+	planes, err := predict.Classes(ctx, model, m.RGB, mpp)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return r.WriteCSV(f)
+	if names := model.Spec().Classes; len(names) > 2 {
+		truth, predicted := classes(m, planes, report.Filter.Threshold)
+		report.AddClasses(names, truth, predicted)
+	}
+	foreground := planes[0]
+	for _, p := range planes[1:] {
+		for i, v := range p {
+			foreground[i] += v
+		}
+	}
+	m.Forget(foreground)
+	report.Add(m.Name, score.Compare(m.Instances, report.Filter.Pixels(mpp).Objects(foreground, m.W, m.H)))
+	return nil
+}
+
+// classes returns the labels of the pixels that somebody annotated, and those that segment would give them: of the greatest
+// probability, after that of background was scaled such that a single other class wins above the threshold.
+func classes(m dataset.Image, planes [][]float32, threshold float64) (truth, predicted []byte) {
+	for i, n := range m.Instances.Pix {
+		if m.Outside != nil && m.Outside[i] {
+			continue
+		}
+		background, best, label := 1.0, 0.0, byte(0)
+		for c, p := range planes {
+			v := float64(p[i])
+			background -= v
+			if v > best {
+				best, label = v, byte(c+1)
+			}
+		}
+		if best*(1-threshold) <= background*threshold {
+			label = 0
+		}
+		truth, predicted = append(truth, m.Class(n)), append(predicted, label)
+	}
+	return truth, predicted
+}
+
+// writeCSV writes the table whole or not at all.
+func writeCSV(path string, r *score.Report) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("--csv %s: %w", path, err)
+	}
+	w := bufio.NewWriter(f)
+	err = errors.Join(r.WriteCSV(w), w.Flush(), f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("--csv %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+	}
+	return nil
 }

@@ -173,18 +173,22 @@ func TestNobodysPermissions(t *testing.T) {
 	if err := os.Chmod(at("closed.svs"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for slide, want := range map[string]string{
-		"closed.svs": "permission denied: make the file readable for this user",
-		"open.svs":   "permission denied: choose another folder with -o",
+	if out, err := exec.Command("discs", at("discs")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, c := range []struct{ command, input, want string }{
+		{"segment", "closed.svs", "permission denied: make the file readable for this user"},
+		{"segment", "open.svs", "permission denied: choose another folder with -o"},
+		{"train", "discs", "microtome: mkdir out: permission denied: choose another folder with -o"},
 	} {
-		cmd := exec.Command(at("microtome"), "segment", slide, "-o", "out")
+		cmd := exec.Command(at("microtome"), c.command, c.input, "-o", "out")
 		cmd.Dir = dir
 		cmd.Env = []string{"ONNXRUNTIME_LIB=" + at("lib.so"), "PATH=" + os.Getenv("PATH")}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !strings.Contains(string(out), want) {
-			t.Errorf("%s: %v, it said:\n%s", slide, err, out)
+		if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !strings.Contains(string(out), c.want) {
+			t.Errorf("%s %s: %v, it said:\n%s", c.command, c.input, err, out)
 		}
 	}
 	expectNoFile(t, at("out"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"image"
 	"image/color"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -22,6 +24,8 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"microtome":    func() { os.Exit(run(os.Args[1:])) },
+		"discs":        drawDiscs,
+		"stripes":      drawStripes,
 		"engine-alone": engineAlone,
 		"stuck":        stuck,
 	})
@@ -39,7 +43,7 @@ func TestScript(t *testing.T) {
 			e.Setenv("ONNXRUNTIME_LIB", library)
 			return os.CopyFS(e.WorkDir, os.DirFS(inputs))
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "equal": equal},
 		Condition: func(condition string) (bool, error) {
 			if condition == "root" {
 				return os.Getuid() == 0, nil
@@ -61,6 +65,25 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// equal FILE KEY FILE KEY compares values of two files of JSON, which stand under keys such as total.f1_50.
+func equal(ts *testscript.TestScript, _ bool, args []string) {
+	var values [2]any
+	for i := range values {
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[2*i])), &values[i]))
+		for _, key := range strings.Split(args[2*i+1], ".") {
+			m, _ := values[i].(map[string]any)
+			v, ok := m[key]
+			if !ok {
+				ts.Fatalf("%s has no %s", args[2*i], args[2*i+1])
+			}
+			values[i] = v
+		}
+	}
+	if values[0] != values[1] {
+		ts.Fatalf("%v is not %v", values[0], values[1])
 	}
 }
 

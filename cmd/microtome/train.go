@@ -6,36 +6,36 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"microtome/pipeline"
+	"microtome/sink"
 	"microtome/unet"
 	"microtome/unet/dataset"
 	"microtome/unet/train"
 )
 
 type trainOptions struct {
-	recipe  string
-	out     string
-	resume  bool
-	preview bool
-	json    bool
-	threads int
-	data    dataset.Config
-	card    unet.Card
-	changed []*pflag.Flag // of the configuration
+	train.Config               // what is shown as defaults: those of a recipe
+	given        []*pflag.Flag // of settings
+	card         unet.Card
+	data         dataset.Config
+	out          string
+	resume       bool
+	preview      bool
+	json         bool
+	threads      int
 }
 
 func newTrainCommand() *cobra.Command {
-	o := trainOptions{recipe: "default", data: dataset.NewDefaultConfig()}
-	defaults, err := train.NewConfig(o.recipe)
-	if err != nil {
+	o := trainOptions{data: dataset.NewDefaultConfig()}
+	var err error
+	if o.Config, err = train.NewConfig("default"); err != nil {
 		panic(err) // the recipe is ours
 	}
 	c := &cobra.Command{
@@ -46,7 +46,7 @@ func newTrainCommand() *cobra.Command {
   NAME.png and NAME_instances.png   pixels of instance n have the value n, 16-bit grey
   images/ and masks/                masks of 0 and 255, whose connected parts are the instances
   NAME.svs and NAME.geojson         a slide, in any format, with QuPath's annotations: inside those of
-                                    class Region everything is annotated, the others are instances
+                                    class Region* everything is annotated, the others are instances
 
 An index.json in the folder, or --index FILE, may say more of an image: {"image": "a.png", "mpp": 0.25,
 "group": "patient 7", "split": "validation"}. Images of one group are never on both sides of the split.
@@ -57,40 +57,40 @@ DIR gets
   curves.png      loss and scores so far; previews.png, what is found in validation images
   checkpoint      all that --resume needs to go on, to the same bytes as if nothing had happened
 
-Recipes, from which the other flags depart: default; paper, as in Ronneberger, Fischer and Brox 2015;
-nuclei, how the built-in model was made.`,
+The path of the model and its scores go to standard output. What happens goes to standard error: as a progress bar
+on a terminal, as JSON lines elsewhere. The first Ctrl-C writes a checkpoint, a second stops at once.
+
+Recipes, from which the other flags depart: default, which the defaults below are of; paper, as in Ronneberger,
+Fischer and Brox 2015; nuclei, how the built-in model was made.
+
+Exit codes: 0 trained, 1 failed, 2 usage, 130 interrupted.`,
 		Example: "  microtome train nuclei/ -o run --mpp 0.5\n  microtome train nuclei/ -o run --preview\n  microtome train nuclei/ -o run --resume",
 		Args:    arguments(cobra.ExactArgs(1)),
 	}
 	f := c.Flags()
 	f.StringVarP(&o.out, "out", "o", "", "`DIR` for the run's files")
-	f.StringVar(&o.recipe, "recipe", o.recipe, "configuration to start from: "+strings.Join(train.Recipes, ", "))
-	f.BoolVar(&o.resume, "resume", false, "go on from DIR's checkpoint, with its configuration")
+	f.BoolVar(&o.resume, "resume", false, "go on from DIR's checkpoint, with the settings that the run was begun with")
 	f.BoolVar(&o.preview, "preview", false, "write DIR/preview.png with training tiles, their targets and weights, and stop")
 	f.IntVar(&o.threads, "threads", 0, "processors to use, 0: all; results do not depend on it")
-	f.BoolVar(&o.json, "json", false, "print the last validation as JSON")
-	f.StringVar(&o.data.Index, "index", "", "`FILE` in place of the folder's index.json")
+	f.BoolVar(&o.json, "json", false, "print the best validation as JSON")
+	dataFlags(f, &o.data)
 	f.StringSliceVar(&o.data.Classes, "classes", nil, "`NAMES` of the classes of instances, label 1 first; default: those of the annotations, sorted")
-	f.IntVar(&o.data.MinInstance, "min-instance", 0, "instances of fewer `PIXELS` become background")
-	f.StringVar(&o.card.Licence, "licence", "", "`TEXT` for the model's card")
-	f.StringVar(&o.card.Description, "description", "", "`TEXT` for the model's card")
-	own := pflag.NewFlagSet("", pflag.ContinueOnError)
-	trainFlags(own, &defaults)
-	f.AddFlagSet(own)
+	settings := pflag.NewFlagSet("", pflag.ContinueOnError)
+	settingFlags(settings, &o.Config, &o.card)
+	f.AddFlagSet(settings)
 	withConfig(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		own.VisitAll(func(flag *pflag.Flag) {
-			if f.Changed(flag.Name) {
-				o.changed = append(o.changed, flag)
-			}
-		})
+		o.given = given(settings)
 		return runTrain(c.Context(), o, args[0], c.OutOrStdout(), c.ErrOrStderr())
 	}
 	return c
 }
 
-// trainFlags binds flags to a configuration.
-func trainFlags(f *pflag.FlagSet, c *train.Config) {
+// settingFlags binds the flags of what a run keeps from its begin to its end.
+func settingFlags(f *pflag.FlagSet, c *train.Config, card *unet.Card) {
+	f.StringVar(&c.Recipe, "recipe", c.Recipe, "`NAME` of the configuration to start from: "+strings.Join(train.Recipes, ", "))
+	f.StringVar(&card.Licence, "licence", card.Licence, "`TEXT` for the model's card")
+	f.StringVar(&card.Description, "description", card.Description, "`TEXT` for the model's card")
 	f.StringVar(&c.Name, "name", c.Name, "`NAME` of the model")
 	f.IntVar(&c.Shape.Depth, "depth", c.Shape.Depth, "levels of the network")
 	f.IntVar(&c.Shape.Base, "base", c.Shape.Base, "channels of the first level")
@@ -138,88 +138,113 @@ func trainFlags(f *pflag.FlagSet, c *train.Config) {
 	f.Float64Var(&a.Grey, "grey", a.Grey, "augmentation: share of tiles that keep their colours")
 }
 
-// config returns the recipe, or the checkpoint's configuration, with the flags that were given.
-func (o *trainOptions) config() (train.Config, error) {
-	c, err := train.NewConfig(o.recipe)
-	if err != nil {
-		return c, usageError{err}
-	}
+// settings puts the flags that were given over the recipe's configuration, or reads those of the run to go on with.
+func (o *trainOptions) settings() error {
 	if o.resume {
-		c, err = train.ReadConfig(o.out)
-		if errors.Is(err, fs.ErrNotExist) {
-			return c, fmt.Errorf("%s: no checkpoint to go on from: leave out --resume to start", o.out)
-		}
-		if err != nil {
-			return c, err
-		}
+		return o.settingsOfRun()
 	}
-	was, err := json.Marshal(c)
-	if err != nil {
-		return c, err
-	}
-	again := pflag.NewFlagSet("", pflag.ContinueOnError)
-	trainFlags(again, &c)
-	for _, flag := range o.changed {
-		if err := again.Set(flag.Name, flag.Value.String()); err != nil {
-			return c, usageError{err}
-		}
-	}
-	now, err := json.Marshal(c)
-	if err != nil {
-		return c, err
-	}
-	if o.resume && string(was) != string(now) {
-		return c, usageError{fmt.Errorf("%s: the run was begun with other settings: leave flags out to go on with them, or start anew in another folder", o.out)}
-	}
-	if err := c.Validate(); err != nil {
-		return c, usageError{oneLine(err)}
-	}
-	return c, nil
-}
-
-func runTrain(ctx context.Context, o trainOptions, dir string, stdout, stderr io.Writer) error {
-	if o.out == "" {
-		return usageError{errors.New("no folder for the run: give -o DIR")}
-	}
-	cfg, err := o.config()
+	c, err := train.NewConfig(o.Recipe)
 	if err != nil {
 		return err
 	}
-	o.data.Open, o.data.MPP = pipeline.OpenAnnotated, cfg.MPP
-	if err := o.data.Validate(); err != nil {
+	if err := override(o.given, func(f *pflag.FlagSet) { settingFlags(f, &c, &unet.Card{}) }); err != nil {
+		return err
+	}
+	o.Config = c
+	return nil
+}
+
+// settingsOfRun reads the settings of the run in the folder, which no flag may change.
+func (o *trainOptions) settingsOfRun() error {
+	c, card, err := train.ReadSettings(o.out)
+	if err != nil {
+		return err
+	}
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
+	settingFlags(f, &c, &card)
+	for _, flag := range o.given {
+		if was := f.Lookup(flag.Name).Value.String(); was != flag.Value.String() {
+			return usageError{fmt.Errorf("%s: the run was begun with --%s=%s, not %s: leave it out to go on, or start anew in another folder", o.out, flag.Name, was, flag.Value)}
+		}
+	}
+	o.Config, o.card = c, card
+	return nil
+}
+
+// validate reports everything that is wrong with what was given.
+func (o *trainOptions) validate() error {
+	var errs []error
+	if o.out == "" {
+		errs = append(errs, errors.New("-o DIR is missing: give a folder for the run"))
+	}
+	if !slices.Contains(train.Recipes, o.Recipe) {
+		errs = append(errs, fmt.Errorf("no recipe %q: give one of %s", o.Recipe, strings.Join(train.Recipes, ", ")))
+	}
+	if o.threads < 0 || o.threads > 1024 {
+		errs = append(errs, fmt.Errorf("%d threads: give 1 to 1024, or 0 for all processors", o.threads))
+	}
+	return errors.Join(append(errs, o.Validate(), o.data.Validate())...)
+}
+
+func runTrain(ctx context.Context, o trainOptions, dir string, stdout, stderr io.Writer) error {
+	if err := o.validate(); err != nil {
 		return usageError{oneLine(err)}
 	}
+	if err := o.settings(); err != nil {
+		return err
+	}
+	o.data.Open, o.data.MPP = pipeline.OpenAnnotated, o.MPP
 	set, err := dataset.Load(ctx, dir, o.data)
 	if err != nil {
 		return err
 	}
-	o.card.Version = version
+	if _, _, err := set.Split(o.Held); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	if err := o.describe(set, dir); err != nil {
+		return err
+	}
+	r := &train.Run{Config: o.Config, Set: set, Dir: o.out, Card: o.card, Resume: o.resume, Threads: o.threads}
+	if o.preview {
+		path, err := r.WritePreview()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(stdout, path)
+		return err
+	}
+	j := newJob(ctx, stderr, stoppingTraining)
+	j.listen(r)
+	best, err := r.Train(ctx)
+	j.close()
+	if err != nil {
+		return err
+	}
+	return printTrained(stdout, o, best)
+}
+
+// describe fills the card of the model as far as it is known before.
+func (o *trainOptions) describe(set *dataset.Set, dir string) error {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	o.card.TrainingSet = filepath.Base(abs)
-	r := &train.Run{Config: cfg, Set: set, Dir: o.out, Resume: o.resume, Threads: o.threads, Card: o.card}
-	if err := os.MkdirAll(o.out, 0o777); err != nil {
-		return err
+	o.card.Version, o.card.TrainingSet = version, filepath.Base(abs)
+	for label := range set.ClassNames {
+		c := sink.ColorOf(byte(label))
+		o.card.Colors = append(o.card.Colors, fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B))
 	}
-	if o.preview {
-		path, err := r.WritePreview()
-		if err == nil {
-			_, err = fmt.Fprintln(stdout, path)
-		}
-		return err
-	}
-	talk := newTrainTalk(ctx, stderr, r)
-	last, err := r.Train(ctx)
-	talk.close()
-	if err != nil {
-		return err
-	}
+	return nil
+}
+
+func printTrained(w io.Writer, o trainOptions, best train.Validated) error {
 	if o.json {
-		return json.NewEncoder(stdout).Encode(last)
+		return json.NewEncoder(w).Encode(best)
 	}
-	_, err = fmt.Fprintf(stdout, "%s\nbest at step %d: object F1 at IoU 0.5 %.3f, pixel IoU %.3f, on %d validation images\n",
-		filepath.Join(o.out, train.ModelName), last.Step, last.Scores.F1At50, last.Scores.IoU, last.Images)
+	scores := "no images to validate with"
+	if best.Images > 0 {
+		scores = fmt.Sprintf("object F1 at IoU 0.5 %.3f, pixel IoU %.3f on %d validation images", best.Scores.F1At50, best.Scores.IoU, best.Images)
+	}
+	_, err := fmt.Fprintf(w, "%s\nbest at step %d: %s\n", filepath.Join(o.out, train.ModelName), best.Step, scores)
 	return err
 }

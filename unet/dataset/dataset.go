@@ -28,6 +28,7 @@ type Image struct {
 	Group      string  // images of one group never fall on both sides of the split
 	MPP        float64 // µm a pixel; 0: not known
 	Weight     float64 // how often it is drawn in training, beside others' 1; 0 counts as 1
+	Region     bool    // of a slide, which was read at the Config's resolution
 	Stain      string  // kind of picture, which Split spreads over both sides
 	Split      string  // "train", "validation", "test", or "": Split chooses
 }
@@ -41,6 +42,15 @@ func (m Image) Class(instance uint32) uint8 {
 		return 1
 	}
 	return m.Classes[instance]
+}
+
+// Forget sets to 0 what is predicted where nobody annotated: right or wrong, nobody knows.
+func (m Image) Forget(p []float32) {
+	for i, outside := range m.Outside {
+		if outside {
+			p[i] = 0
+		}
+	}
 }
 
 // EstimateMPP guesses the size of an image's pixels in µm from the size of its nuclei: nucleus, their

@@ -24,7 +24,7 @@ func Load(ctx context.Context, dir string, cfg Config) (*Set, error) {
 		return nil, err
 	}
 	if info, err := os.Stat(dir); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: give the folder that holds the images", err)
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("%s: is not a folder: give the folder that holds the images", dir)
 	}

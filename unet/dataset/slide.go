@@ -191,7 +191,7 @@ func (l *loader) region(ctx context.Context, p pair, s *Slide, name string, regi
 	case int64(r.Dx())*int64(r.Dy()) > l.MaxPixels:
 		return fmt.Errorf("%d×%d pixels, more than %d: annotate smaller regions", r.Dx(), r.Dy(), l.MaxPixels)
 	}
-	m := Image{Name: name, RGB: raster.NewRGB(r.Dx(), r.Dy()), MPP: s.MPP}
+	m := Image{Name: name, RGB: raster.NewRGB(r.Dx(), r.Dy()), MPP: s.MPP, Region: true}
 	outside := slices.Repeat([]bool{true}, m.W*m.H)
 	known := 0
 	region.fill(r, func(y, x0, x1 int) {

@@ -84,7 +84,7 @@ func (s *Set) Split(fraction float64) (trainOn, validateOn []int, err error) {
 	}
 	switch {
 	case len(groups) == 1 && fraction > 0:
-		return nil, nil, fmt.Errorf("only one group of images, %s, which cannot be split into training and validation: add images, or name groups in index.json", groups[0].name)
+		return nil, nil, fmt.Errorf("only one group of images, %s, which cannot be split into training and validation: add images, name groups in index.json, or give --validation 0", groups[0].name)
 	case len(trainOn) == 0:
 		return nil, nil, errors.New("no images to train on: index.json marks them all as validation or test")
 	case len(validateOn) == 0 && fraction > 0:

@@ -45,10 +45,19 @@ func (c Counts) Scores() Scores {
 
 // A Report holds the scores of images and of all together.
 type Report struct {
-	Filter Filter  `json:"filter"` // that found the objects
-	Images []Image `json:"images"`
-	Total  Scores  `json:"total"`
-	sum    Counts
+	Filter  Filter  `json:"filter"` // that found the objects
+	Images  []Image `json:"images"`
+	Total   Scores  `json:"total"`
+	Classes []Class `json:"classes,omitempty"` // background first, where classes are told apart
+	sum     Counts
+	pixels  []Pixels // by class
+}
+
+// A Class is how well the pixels of one class agree, in all images together.
+type Class struct {
+	Name string  `json:"name"`
+	IoU  float64 `json:"iou"`
+	Dice float64 `json:"dice"`
 }
 
 // An Image is a row of a Report.
@@ -67,6 +76,18 @@ func (r *Report) Add(name string, c Counts) {
 	r.sum.Add(c)
 	r.Images = append(r.Images, Image{name, c.Scores()})
 	r.Total = r.sum.Scores()
+}
+
+// AddClasses adds the classes of the pixels of an image, those of the truth and those that were predicted: a byte a pixel, which
+// is an index of names.
+func (r *Report) AddClasses(names []string, truth, predicted []byte) {
+	if r.Classes == nil {
+		r.Classes, r.pixels = make([]Class, len(names)), make([]Pixels, len(names))
+	}
+	for i, name := range names {
+		r.pixels[i].Add(PixelsOf(byte(i), truth, predicted))
+		r.Classes[i] = Class{name, r.pixels[i].IoU(), r.pixels[i].Dice()}
+	}
 }
 
 // WriteJSON writes the report as one indented JSON object.

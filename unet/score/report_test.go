@@ -158,3 +158,20 @@ func TestReportWriterFails(t *testing.T) {
 		}
 	}
 }
+
+func TestClassesOfAReport(t *testing.T) {
+	r := NewReport(NewDefaultFilter())
+	names := []string{"background", "tumour", "immune"}
+	r.AddClasses(names, []byte{0, 1, 1, 2}, []byte{0, 1, 2, 2})
+	r.AddClasses(names, []byte{1, 0}, []byte{1, 1})
+	want := []Class{{"background", 0.5, 2.0 / 3}, {"tumour", 0.5, 2.0 / 3}, {"immune", 0.5, 2.0 / 3}}
+	for i, c := range r.Classes {
+		if c.Name != want[i].Name || math.Abs(c.IoU-want[i].IoU) > 1e-12 || math.Abs(c.Dice-want[i].Dice) > 1e-12 {
+			t.Errorf("class %d is %+v, want %+v", i, c, want[i])
+		}
+	}
+	var text strings.Builder
+	if err := r.WriteJSON(&text); err != nil || !strings.Contains(text.String(), `"name": "immune"`) {
+		t.Errorf("%v: %s", err, text.String())
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strconv"
 
 	"microtome/unet"
 	"microtome/unet/augment"
@@ -86,9 +87,9 @@ func (c Config) Validate() error {
 	}{
 		{"tile", float64(c.Tile), 1, 1 << 14},
 		{"batch", float64(c.Batch), 1, 1 << 10},
-		{"steps", float64(c.Steps), 1, 1 << 40},
-		{"every", float64(c.Every), 1, 1 << 40},
-		{"patience", float64(c.Patience), 0, 1 << 40},
+		{"steps", float64(c.Steps), 1, 1e9},
+		{"every", float64(c.Every), 1, 1e9},
+		{"patience", float64(c.Patience), 0, 1e9},
 		{"dropout", c.Dropout, 0, 0.99},
 		{"average", c.Average, 0, 0.999999},
 		{"validation", c.Held, 0, 0.9},
@@ -98,7 +99,7 @@ func (c Config) Validate() error {
 		{"cut", float64(c.Cut), 0, 100},
 	} {
 		if !(n.v >= n.min && n.v <= n.max) {
-			errs = append(errs, fmt.Errorf("%s %g: give %g to %g", n.name, n.v, n.min, n.max))
+			errs = append(errs, fmt.Errorf("%s %g: give %g to %s", n.name, n.v, n.min, strconv.FormatFloat(n.max, 'f', -1, 64)))
 		}
 	}
 	if !(c.Scale > 0) || math.IsInf(c.Scale, 0) {

@@ -2,6 +2,7 @@ package train
 
 import (
 	"io"
+	"os"
 	"path/filepath"
 )
 
@@ -29,6 +30,9 @@ const previewRows = 8
 
 // WritePreview draws training tiles, with their targets and weights, to a file in the folder of the run, and returns its path.
 func (r *Run) WritePreview() (path string, err error) {
+	if err := os.MkdirAll(r.Dir, 0o777); err != nil {
+		return "", advise(err)
+	}
 	path = filepath.Join(r.Dir, PreviewName)
 	return path, replaceFile(path, func(w io.Writer) error { return r.Preview(w, previewRows) })
 }

@@ -17,6 +17,7 @@ const outside = 1<<32 - 1
 
 // A sample is one training tile.
 type sample struct {
+	name    string        // of the image that it is cut from
 	image   raster.RGB    // what the network sees
 	target  raster.Labels // what it puts out: instances, cut apart
 	classes []uint8       // label of each pixel of the target
@@ -62,7 +63,7 @@ func (s *sampler) draw(n uint64) sample {
 		}
 	}
 	img, warped := s.augment.Sample(r, m.RGB, labels, in, base)
-	got := sample{image: img}
+	got := sample{name: m.Name, image: img}
 	got.finish(s, m, middle(warped, out))
 	return got
 }

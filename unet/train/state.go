@@ -8,11 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
+	"microtome/unet"
 	"microtome/unet/network"
 )
 
@@ -28,6 +31,7 @@ type state struct {
 // A header is what stands before the numbers in a checkpoint.
 type header struct {
 	Config  Config     `json:"config"`
+	Card    unet.Card  `json:"card"`    // of the model, as far as it was known before
 	Data    string     `json:"data"`    // SHA-256 of the data set
 	Step    int        `json:"step"`    // steps that are done
 	Seen    int        `json:"seen"`    // step at the last validation
@@ -94,7 +98,7 @@ func (s *state) save(path string) error {
 	})
 }
 
-var errCheckpoint = errors.New("not a whole checkpoint of microtome: start anew without --resume")
+var errCheckpoint = errors.New("not a whole checkpoint of microtome: start anew in another folder")
 
 // load reads a checkpoint.
 func load(path string) (*state, error) {
@@ -139,7 +143,8 @@ func load(path string) (*state, error) {
 
 // replaceFile gives path the content that write makes, at once: a crash leaves the old or the new.
 func replaceFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	defer func() { err = advise(err) }()
+	f, err := os.CreateTemp(filepath.Dir(path), temporary(filepath.Base(path)))
 	if err != nil {
 		return err
 	}
@@ -159,4 +164,18 @@ func replaceFile(path string, write func(io.Writer) error) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// temporary is the pattern of what a file is called while it is written.
+func temporary(name string) string { return "." + name + ".*" }
+
+// advise says what to do about an error of the operating system, which names operation and path.
+func advise(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w: free some space, or write elsewhere with -o", err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w: choose another folder with -o", err)
+	}
+	return err
 }

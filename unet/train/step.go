@@ -30,9 +30,13 @@ type worker struct {
 
 // A result is what is told of a tile.
 type result struct {
+	image  string // that the tile is of
 	loss   float64
 	pixels score.Pixels
 }
+
+// calmer is what to do when numbers have grown without bounds.
+const calmer = "lower the learning rate (--rate), or clip gradients (--clip 1)"
 
 func newTrainer(c Config, images []dataset.Image, params network.Params, threads int) (*trainer, error) {
 	t := &trainer{config: c, results: make([]result, c.Batch)}
@@ -86,11 +90,11 @@ func (t *trainer) run(step int) (grads [][]float32, r result, err error) {
 		}
 	}
 	for _, one := range t.results {
+		if math.IsNaN(one.loss) || math.IsInf(one.loss, 0) {
+			return nil, r, fmt.Errorf("%s: the loss is %g at step %d, in a tile of this image: %s", one.image, one.loss, step+1, calmer)
+		}
 		r.loss += one.loss
 		r.pixels.Add(one.pixels)
-	}
-	if math.IsNaN(r.loss) || math.IsInf(r.loss, 0) {
-		return nil, r, fmt.Errorf("the loss is %g at step %d: the learning rate is too high for this data; lower it (--rate), or clip gradients (--clip 1)", r.loss, step+1)
 	}
 	return grads, r, nil
 }
@@ -107,7 +111,7 @@ func (w *worker) run(c Config, n uint64, grads [][]float32) (result, error) {
 	for i := range grads {
 		copy(grads[i], w.step.Grad(i))
 	}
-	return result{loss, agreement(w.step.Logits(), tile.classes, c.Shape.Classes)}, nil
+	return result{tile.name, loss, agreement(w.step.Logits(), tile.classes, c.Shape.Classes)}, nil
 }
 
 // agreement counts pixels that the network and the target call foreground.

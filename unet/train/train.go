@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -28,8 +29,8 @@ const (
 type Run struct {
 	Config  Config // its classes come from Set
 	Set     *dataset.Set
-	Dir     string    // for the files, which exists
-	Card    unet.Card // of the model, as far as it is known before: training set, version, licence, colours
+	Dir     string    // for the files; it is made where it is not there
+	Card    unet.Card // of the model, as far as it is known before: training set, version, licence, colours; that of the run to go on with stays
 	Resume  bool      // go on from the checkpoint in Dir
 	Threads int       // 0: one a processor
 
@@ -41,7 +42,7 @@ type Run struct {
 // A Begun is what is told before the first step.
 type Begun struct {
 	Training, Validation int // images
-	Parameters           int
+	Weights              int // to be learned
 	Tile                 int // edge of what the network sees, px
 	Step, Steps          int // that are done, of all
 }
@@ -53,6 +54,7 @@ type Step struct {
 	IoU         float64 // of foreground, on the training tiles
 	Rate        float64
 	Seconds     float64
+	Validates   bool // validation follows
 }
 
 // A Validated is a line of metrics.jsonl.
@@ -68,14 +70,14 @@ type Validated struct {
 	Best    bool         `json:"best"`
 }
 
-// Train runs until the last step, or until validation stops to improve, and returns the best validation. When ctx ends, it writes
-// a checkpoint and returns the cause of ctx.
+// Train runs until the last step, or until validation stops to improve, and returns the best validation. There is a checkpoint from
+// the first step on. When ctx ends, Train writes one and returns the cause of ctx.
 func (r *Run) Train(ctx context.Context) (best Validated, err error) {
-	unlock, err := lock(r.Dir)
+	leave, err := r.enter()
 	if err != nil {
 		return best, err
 	}
-	defer unlock()
+	defer leave()
 	s, err := r.start()
 	if err != nil {
 		return best, err
@@ -94,6 +96,11 @@ func (r *Run) Train(ctx context.Context) (best Validated, err error) {
 	}
 	defer t.close()
 	v := &validator{s.Config, s.Config.pick(r.Set, held), threads}
+	if !r.Resume { // a folder that cannot be written is noticed now; and from now on --resume works
+		if err := r.save(s); err != nil {
+			return best, err
+		}
+	}
 	if r.Begun != nil {
 		in, _ := s.Config.input()
 		r.Begun(Begun{len(on), len(held), s.params.Count(), in, s.Step, s.Config.Steps})
@@ -101,7 +108,13 @@ func (r *Run) Train(ctx context.Context) (best Validated, err error) {
 	began := time.Now()
 	for {
 		if s.due() {
+			if !s.finite() {
+				return best, fmt.Errorf("the weights are no numbers any more at step %d: %s", s.Step, calmer)
+			}
 			line, views, err := v.validate(ctx, s.mean)
+			if ctx.Err() != nil {
+				return best, r.stop(ctx, s)
+			}
 			if err != nil {
 				return best, errors.Join(err, r.save(s))
 			}
@@ -120,7 +133,7 @@ func (r *Run) Train(ctx context.Context) (best Validated, err error) {
 			return *s.Best, nil
 		}
 		if ctx.Err() != nil {
-			return best, errors.Join(context.Cause(ctx), r.save(s))
+			return best, r.stop(ctx, s)
 		}
 		stepped := time.Now()
 		grads, got, err := t.run(s.Step)
@@ -130,14 +143,33 @@ func (r *Run) Train(ctx context.Context) (best Validated, err error) {
 		s.follow(grads)
 		s.Since.add(got)
 		if r.Step != nil {
-			r.Step(Step{s.Step, s.Config.Steps, got.loss, got.pixels.IoU(), s.rate(), time.Since(stepped).Seconds()})
+			r.Step(Step{s.Step, s.Config.Steps, got.loss, got.pixels.IoU(), s.rate(), time.Since(stepped).Seconds(), s.due()})
 		}
 	}
+}
+
+// stop writes a checkpoint because ctx ended.
+func (r *Run) stop(ctx context.Context, s *state) error {
+	if err := r.save(s); err != nil {
+		return fmt.Errorf("%w; no checkpoint at step %d: %w", context.Cause(ctx), s.Step, err)
+	}
+	return fmt.Errorf("%w: the checkpoint in %s holds step %d of %d: go on with --resume", context.Cause(ctx), r.Dir, s.Step, s.Config.Steps)
 }
 
 // due reports whether the weights are to be validated before the next step.
 func (s *state) due() bool {
 	return s.Step > s.Seen && (s.Step%s.Config.Every == 0 || s.Step == s.Config.Steps)
+}
+
+// finite reports whether all weights are numbers.
+func (s *state) finite() bool {
+	sum := 0.0
+	for _, p := range s.params {
+		for _, w := range p.Value {
+			sum += math.Abs(float64(w)) // of float32: no overflow
+		}
+	}
+	return sum <= math.MaxFloat64
 }
 
 // A period is the steps from one validation to the next.
@@ -167,34 +199,76 @@ func (c Config) pick(s *dataset.Set, which []int) []dataset.Image {
 	return images
 }
 
-// ReadConfig returns the configuration of the run whose checkpoint is in a folder.
-func ReadConfig(dir string) (Config, error) {
+// ReadSettings returns the configuration and the card of the run whose checkpoint is in a folder.
+func ReadSettings(dir string) (Config, unet.Card, error) {
 	s, err := load(filepath.Join(dir, CheckpointName))
-	if err != nil {
-		return Config{}, err
+	if errors.Is(err, fs.ErrNotExist) {
+		return Config{}, unet.Card{}, fmt.Errorf("%s: no checkpoint to go on from: leave out --resume to start", dir)
 	}
-	return s.Config, nil
+	if err != nil {
+		return Config{}, unet.Card{}, err
+	}
+	return s.Config, s.Card, nil
+}
+
+// enter makes the folder where it is not there, and keeps other processes out until leave.
+func (r *Run) enter() (leave func(), err error) {
+	_, missing := os.Stat(r.Dir)
+	if err := os.MkdirAll(r.Dir, 0o777); err != nil {
+		return nil, advise(err)
+	}
+	unlock, err := lock(r.Dir)
+	if err != nil {
+		return nil, advise(err)
+	}
+	for _, name := range []string{ModelName, CheckpointName, CurvesName, PreviewsName} { // of a process that was killed as it wrote
+		torn, _ := filepath.Glob(filepath.Join(r.Dir, temporary(name)))
+		for _, path := range torn {
+			_ = os.Remove(path)
+		}
+	}
+	return func() {
+		if missing != nil {
+			_ = os.Remove(r.Dir) // only if nothing came of it: it is empty
+		}
+		unlock()
+	}, nil
 }
 
 // start returns the state to begin with.
 func (r *Run) start() (*state, error) {
-	path := filepath.Join(r.Dir, CheckpointName)
-	if r.Resume {
-		s, err := load(path)
-		if err != nil {
-			return nil, err
-		}
-		if s.Data != r.Set.SHA256 {
-			return nil, fmt.Errorf("%s: the data set has changed since the checkpoint: start anew in another folder", r.Dir)
-		}
-		return s, nil
+	s, err := load(filepath.Join(r.Dir, CheckpointName))
+	if !r.Resume {
+		return r.begin(s, err)
 	}
-	if _, err := os.Stat(path); err == nil {
+	switch {
+	case err != nil:
+		return nil, err
+	case s.Data != r.Set.SHA256:
+		return nil, fmt.Errorf("%s: the data set has changed since the checkpoint: start anew in another folder", r.Dir)
+	case s.Card.Version == "" && s.Card.TrainingSet == "": // of a program that did not keep it
+		s.Card = r.Card
+	}
+	return s, nil
+}
+
+// begin returns the state before the first step. A run that did no step yet may lie in the folder, as one that failed at once.
+func (r *Run) begin(there *state, err error) (*state, error) {
+	if err == nil && there.Step > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: holds a training run: give --resume to go on with it, or another folder", r.Dir)
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	}
+	for _, name := range []string{ModelName, MetricsName} {
+		if _, err := os.Stat(filepath.Join(r.Dir, name)); err == nil {
+			return nil, fmt.Errorf("%s: holds %s, which training would replace: give another folder", r.Dir, name)
+		}
+	}
+	c := r.config()
+	s, err := newState(c, r.Set.SHA256)
+	if err != nil {
 		return nil, err
 	}
-	return newState(r.config(), r.Set.SHA256)
+	s.Card = r.Card
+	return s, errors.Join(c.Validate(), s.card().Validate())
 }
 
 // config returns the configuration with what the data set says.
@@ -274,9 +348,9 @@ func (r *Run) write(s *state, line Validated, views []view) error {
 func (r *Run) append(s *state, line Validated) (err error) {
 	f, err := os.OpenFile(filepath.Join(r.Dir, MetricsName), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return err
+		return advise(err)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer func() { err = advise(errors.Join(err, f.Close())) }()
 	data, err := json.Marshal(line)
 	if err != nil {
 		return err

@@ -166,8 +166,8 @@ func TestResumeForgetsWhatCameAfterTheCheckpoint(t *testing.T) {
 	if _, err := r.Train(ctx); err == nil {
 		t.Fatal("not stopped")
 	}
-	for _, name := range []string{MetricsName} { // the others are replaced whole
-		f, err := os.OpenFile(filepath.Join(r.Dir, name), os.O_WRONLY|os.O_APPEND, 0)
+	for _, name := range []string{MetricsName, ".checkpoint.123", ".model.onnx.456"} { // the others are replaced whole
+		f, err := os.OpenFile(filepath.Join(r.Dir, name), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,6 +179,9 @@ func TestResumeForgetsWhatCameAfterTheCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, files(t, whole.Dir), files(t, r.Dir))
+	if left, err := filepath.Glob(filepath.Join(r.Dir, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("%v stays, %v", left, err)
+	}
 }
 
 func TestDamagedCheckpoints(t *testing.T) {
@@ -329,5 +332,64 @@ func TestSchedule(t *testing.T) {
 		if got := o.rate(step, 100); math.Abs(got-want) > 1e-9 && step != 0 || step == 0 && math.Abs(got-want) > 1e-3 {
 			t.Errorf("rate of step %d is %g, want %g", step, got, want)
 		}
+	}
+}
+
+// From the begin there is a checkpoint, so that a run that is killed at once can be gone on with; one that did nothing is no obstacle.
+func TestCheckpointFromTheBegin(t *testing.T) {
+	r := newRun(t, small(t))
+	path := filepath.Join(r.Dir, CheckpointName)
+	r.Begun = func(Begun) {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	r.Config.Scale = 1e37
+	if _, err := r.Train(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "image") {
+		t.Fatalf("error %v, want one that names the image", err)
+	}
+	r.Config.Scale = 1. / 64
+	if _, err := r.Train(t.Context()); err != nil {
+		t.Error(err)
+	}
+	r.Config.Steps = 10
+	if _, err := r.Train(t.Context()); err == nil {
+		t.Error("a run was replaced")
+	}
+}
+
+// The card of the begin stays, whatever is said when the run goes on.
+func TestResumeKeepsTheCard(t *testing.T) {
+	r := newRun(t, small(t))
+	r.Card = unet.Card{Licence: "CC0-1.0", Version: "1", TrainingSet: "discs"}
+	ctx, stop := context.WithCancelCause(t.Context())
+	r.Validated = func(Validated) { stop(errors.New("stopped")) }
+	if _, err := r.Train(ctx); err == nil {
+		t.Fatal("not stopped")
+	}
+	again := &Run{Set: r.Set, Dir: r.Dir, Resume: true, Card: unet.Card{Version: "2"}}
+	if _, err := again.Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(r.Dir, ModelName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, card, err := unet.Import(data)
+	if err != nil || card.Licence != "CC0-1.0" || card.Version != "1" {
+		t.Errorf("card %+v, %v", card, err)
+	}
+}
+
+// A folder that was made for nothing does not stay.
+func TestNoFolderIsLeftBehind(t *testing.T) {
+	r := newRun(t, small(t))
+	r.Dir = filepath.Join(t.TempDir(), "run")
+	r.Set.Images = r.Set.Images[:1]
+	if _, err := r.Train(t.Context()); err == nil {
+		t.Fatal("trained with one image")
+	}
+	if _, err := os.Stat(r.Dir); err == nil {
+		t.Error("the folder is there")
 	}
 }

@@ -54,6 +54,7 @@ func (v *validator) validate(ctx context.Context, p network.Params) (_ Validated
 		if err != nil {
 			return Validated{}, nil, err
 		}
+		m.Forget(prob)
 		c := score.Case{P: prob, Truth: m.Instances, MPP: m.MPP}
 		if c.MPP == 0 {
 			c.MPP = v.config.MPP
@@ -76,7 +77,7 @@ func (v *validator) validate(ctx context.Context, p network.Params) (_ Validated
 
 // export writes the model of the best weights.
 func (r *Run) export(s *state) error {
-	card := r.Card
+	card := s.card()
 	metrics, err := json.Marshal(s.Best.Scores)
 	if err != nil {
 		return err
@@ -86,8 +87,6 @@ func (r *Run) export(s *state) error {
 		return err
 	}
 	f := s.Best.Filter
-	known := s.Config.card()
-	card.Name, card.Classes, card.MPP, card.Mean, card.Scale = known.Name, known.Classes, known.MPP, known.Mean, known.Scale
 	card.Threshold, card.MinArea, card.MinPeak, card.Grow = f.Threshold, f.MinArea, f.MinPeak, f.Grow
 	card.TrainingSHA256, card.Recipe, card.Seed, card.Metrics = s.Data, string(recipe), s.Config.Seed, string(metrics)
 	data, err := unet.Export(s.Config.Shape, s.best, card)
@@ -98,6 +97,13 @@ func (r *Run) export(s *state) error {
 		_, err := w.Write(data)
 		return err
 	})
+}
+
+// card returns what is known of the model before validation.
+func (s *state) card() unet.Card {
+	card, known := s.Card, s.Config.card()
+	card.Name, card.Classes, card.MPP, card.Mean, card.Scale = known.Name, known.Classes, known.MPP, known.Mean, known.Scale
+	return card
 }
 
 // card returns what the configuration says of the model.

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"github.com/spf13/pflag"
+
+	"microtome/unet"
+	"microtome/unet/dataset"
+)
+
+// modelFlags binds the flags that say how a model is run.
+func modelFlags(f *pflag.FlagSet, c *unet.Config) {
+	f.StringVar(&c.Device, "device", c.Device, "`DEVICE` the model runs on: auto, cpu, cuda[:N], gorgonia (no library needed, for models that microtome trained)")
+	f.BoolVar(&c.TTA, "tta", c.TTA, "average over the eight flips and rotations of each tile: eight times as slow")
+	f.StringVar(&c.Library, "onnxruntime", c.Library, "ONNX Runtime library `FILE` (default: $ONNXRUNTIME_LIB, beside the program or in ../lib, the system's)")
+}
+
+// dataFlags binds the flags that say how a data set is read.
+func dataFlags(f *pflag.FlagSet, c *dataset.Config) {
+	f.StringVar(&c.Index, "index", c.Index, "`FILE` in place of the folder's index.json")
+	f.IntVar(&c.MinInstance, "min-instance", c.MinInstance, "instances of fewer `PIXELS` become background")
+}
+
+// given are the flags of a set that the user gave, on the command line or with --config.
+func given(f *pflag.FlagSet) []*pflag.Flag {
+	var flags []*pflag.Flag
+	f.VisitAll(func(flag *pflag.Flag) {
+		if flag.Changed {
+			flags = append(flags, flag)
+		}
+	})
+	return flags
+}
+
+// override sets what flags were given for, of a configuration that they are bound to by bind: theirs goes before what it holds.
+func override(flags []*pflag.Flag, bind func(*pflag.FlagSet)) error {
+	again := pflag.NewFlagSet("", pflag.ContinueOnError)
+	bind(again)
+	for _, flag := range flags {
+		if err := again.Set(flag.Name, flag.Value.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

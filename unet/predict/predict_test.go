@@ -1,0 +1,86 @@
+package predict
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"microtome/internal/raster"
+	"microtome/unet"
+	"microtome/unet/network"
+)
+
+// noise returns a network of random weights and an image.
+func noise(t *testing.T, classes, w, h int) (unet.Engine, raster.RGB) {
+	t.Helper()
+	s := network.Shape{Depth: 1, Base: 3, Channels: 3, Classes: classes}
+	n, err := unet.NewGorgonia(s, s.Init(5), unet.Card{MPP: 0.5}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	r := rand.New(rand.NewPCG(1, 2))
+	m := raster.NewRGB(w, h)
+	for i := range m.Pix {
+		m.Pix[i] = byte(r.IntN(256))
+	}
+	return n, m
+}
+
+// The classes of a pixel add up to its foreground; of two classes the second is all of it, to the bit.
+func TestClassesAddUpToForeground(t *testing.T) {
+	for _, classes := range []int{2, 3, 5} {
+		for _, mpp := range []float64{0, 0.5, 0.4, 0.9} {
+			n, m := noise(t, classes, 53, 38)
+			want, err := Foreground(t.Context(), n, m, mpp)
+			if err != nil {
+				t.Fatal(err)
+			}
+			planes, err := Classes(t.Context(), n, m, mpp)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(planes) != classes-1 {
+				t.Fatalf("%d planes of %d classes", len(planes), classes)
+			}
+			for i, w := range want {
+				sum := 0.0
+				for _, p := range planes {
+					if p[i] < 0 || p[i] > 1 {
+						t.Fatalf("probability %g", p[i])
+					}
+					sum += float64(p[i])
+				}
+				if math.Abs(sum-float64(w)) > 1e-5 || classes == 2 && planes[0][i] != w {
+					t.Fatalf("%d classes, %g µm/px, pixel %d: %g of all classes, foreground %g", classes, mpp, i, sum, w)
+				}
+			}
+		}
+	}
+}
+
+// An image that is cut into many tiles is predicted as one that is not.
+func TestTilesJoin(t *testing.T) {
+	n, m := noise(t, 3, edge+70, 40)
+	whole, err := Foreground(t.Context(), n, m, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The right part, with more than the network sees of the left one.
+	const x0 = edge - 50
+	right := raster.NewRGB(m.W-x0, m.H)
+	for y := range m.H {
+		copy(right.Pix[3*y*right.W:][:3*right.W], m.Pix[3*(y*m.W+x0):])
+	}
+	part, err := Foreground(t.Context(), n, right, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for y := range m.H {
+		for x := 40; x < right.W; x++ {
+			if math.Abs(float64(part[y*right.W+x]-whole[y*m.W+x0+x])) > 1e-6 {
+				t.Fatalf("%d, %d: %g in a part, %g in the whole", x, y, part[y*right.W+x], whole[y*m.W+x0+x])
+			}
+		}
+	}
+}
