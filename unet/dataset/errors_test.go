@@ -59,6 +59,7 @@ func TestLoadErrors(t *testing.T) {
 		"index: mpp 0":        {index(`[{"image": "a.png", "mpp": 0}]`), "index.json", "mpp 0: give µm"},
 		"index: mpp below":    {index(`[{"image": "a.png", "mpp": -0.5}]`), "index.json", "mpp -0.5"},
 		"index: split":        {index(`[{"image": "a.png", "split": "valid"}]`), "index.json", `split "valid": give train, validation or test`},
+		"index: weight":       {index(`[{"image": "a.png", "weight": 0}]`), "index.json", "weight 0"},
 		"index: debris":       {index(`[{"image": "a.png", "min_instance": -1}]`), "index.json", "min_instance -1"},
 		"index: debris only":  {index(`[{"image": "a.png", "min_instance": 9}]`), "", "smallest size of an instance"},
 		"index: one class": {files{

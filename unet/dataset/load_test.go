@@ -145,7 +145,7 @@ func TestLoadIndex(t *testing.T) {
 	set := files{
 		"nuclei/a.png": photo(4, 2), "nuclei/a_instances.png": two, "nuclei/b.png": photo(4, 2), "nuclei/b_instances.png": two,
 		"cells/a.png": photo(4, 2), "cells/a_instances.png": two,
-		"index.json": `[{"image": "nuclei/a.png", "instances": "nuclei/a_instances.png", "group": "g", "stain": "H&E", "mpp": 0.5, "split": "test", "x": [1]},
+		"index.json": `[{"image": "nuclei/a.png", "instances": "nuclei/a_instances.png", "group": "g", "stain": "H&E", "mpp": 0.5, "weight": 2.5, "split": "test", "x": [1]},
 			{"image": "nuclei/b.png", "class": "tumour"}, {"image": "cells/a.png", "group": "cells"}]`,
 	}
 	dir := set.write(t)
@@ -161,6 +161,9 @@ func TestLoadIndex(t *testing.T) {
 		t.Fatalf("%d images, %d in a folder of them", len(whole.Images), len(part.Images))
 	}
 	a, b := part.Images[0], part.Images[1]
+	if a.Weight != 2.5 || b.Weight != 0 {
+		t.Errorf("a has weight %g, b %g", a.Weight, b.Weight)
+	}
 	if a.Name != "a" || a.Group != "g" || a.Stain != "H&E" || a.MPP != 0.5 || a.Split != "test" || b.Group != "b" || b.MPP != 0 {
 		t.Errorf("a is %q %q %q %g %q, b is of %q with %g", a.Name, a.Group, a.Stain, a.MPP, a.Split, b.Group, b.MPP)
 	}
