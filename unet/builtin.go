@@ -1,13 +1,20 @@
 package unet
 
 import (
+	_ "embed"
 	"maps"
 	"slices"
 )
 
+// nuclei is the model that docs/nuclei tells of, as microtome train wrote it.
+//
+//go:embed nuclei.onnx
+var nuclei []byte
+
 // builtins makes the models that are part of microtome.
 var builtins = map[string]func() ([]byte, error){
 	"haematoxylin": func() ([]byte, error) { return haematoxylin().ONNX() },
+	"nuclei":       func() ([]byte, error) { return nuclei, nil },
 	"passthrough":  passthrough,
 }
 

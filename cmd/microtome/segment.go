@@ -21,7 +21,7 @@ import (
 )
 
 // defaultModel is the built-in model that is used when none is named.
-const defaultModel = "haematoxylin"
+const defaultModel = "nuclei"
 
 type segmentOptions struct {
 	pipeline.Config
