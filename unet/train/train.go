@@ -221,18 +221,25 @@ func (r *Run) enter() (leave func(), err error) {
 	if err != nil {
 		return nil, advise(err)
 	}
-	for _, name := range []string{ModelName, CheckpointName, CurvesName, PreviewsName} { // of a process that was killed as it wrote
-		torn, _ := filepath.Glob(filepath.Join(r.Dir, temporary(name)))
-		for _, path := range torn {
-			_ = os.Remove(path)
-		}
-	}
+	removeTorn(r.Dir)
 	return func() {
 		if missing != nil {
 			_ = os.Remove(r.Dir) // only if nothing came of it: it is empty
 		}
 		unlock()
 	}, nil
+}
+
+// removeTorn removes what a process that was killed as it wrote has left in a folder. The folder's name is no pattern.
+func removeTorn(dir string) {
+	files, _ := os.ReadDir(dir) // a folder that cannot be read is noticed soon
+	for _, f := range files {
+		for _, name := range []string{ModelName, CheckpointName, CurvesName, PreviewsName} {
+			if torn, _ := filepath.Match(temporary(name), f.Name()); torn {
+				_ = os.Remove(filepath.Join(dir, f.Name()))
+			}
+		}
+	}
 }
 
 // start returns the state to begin with.
