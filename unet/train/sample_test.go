@@ -44,7 +44,7 @@ func TestUnknownPixelsDoNotTeach(t *testing.T) {
 	for i := range m.Outside {
 		m.Outside[i] = i/30 < 10
 	}
-	tile := newSampler(c, []dataset.Image{m}).draw(0)
+	tile := newSampler(c, mark([]dataset.Image{m})).draw(0)
 	_, edge := c.input()
 	known, found := 0, 0
 	for i, w := range tile.weights {
@@ -57,6 +57,9 @@ func TestUnknownPixelsDoNotTeach(t *testing.T) {
 				t.Errorf("the instance has class %d, weight %g", tile.classes[i], w)
 			}
 		}
+	}
+	if m.Instances.Pix[0] != 0 {
+		t.Error("the data set was written to")
 	}
 	if known != 20*30 || found != 1 || len(tile.weights) != edge*edge {
 		t.Errorf("%d of %d pixels teach, want 600; %d of an instance, want 1", known, len(tile.weights), found)

@@ -40,6 +40,7 @@ const calmer = "lower the learning rate (--rate), or clip gradients (--clip 1)"
 
 func newTrainer(c Config, images []dataset.Image, params network.Params, threads int) (*trainer, error) {
 	t := &trainer{config: c, results: make([]result, c.Batch)}
+	images = mark(images)
 	in, out := c.input()
 	ch, h, w := c.Shape.Bottom(in, in)
 	for range min(threads, c.Batch) {
