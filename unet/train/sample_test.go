@@ -65,3 +65,25 @@ func TestUnknownPixelsDoNotTeach(t *testing.T) {
 		t.Errorf("%d of %d pixels teach, want 600; %d of an instance, want 1", known, len(tile.weights), found)
 	}
 }
+
+// Classes are balanced by what is trained on: neither by images for validation, nor by what nobody annotated.
+func TestBalanceCountsWhatTeaches(t *testing.T) {
+	set := &dataset.Set{ClassNames: []string{"background", "object"}}
+	for i, split := range []string{"train", "validation"} {
+		m := flat(10, 0)
+		m.Group, m.Split = split, split
+		for p := range 100 * (1 + 7*i) {
+			m.Instances.Pix[p] = 1
+		}
+		set.Images = append(set.Images, m)
+	}
+	set.Images[0].Outside = make([]bool, 900)
+	for p := 500; p < 900; p++ {
+		set.Images[0].Outside[p] = true
+	}
+	c := small(t)
+	c.Balance = true
+	if got := (&Run{Config: c, Set: set}).config().Target.Class; len(got) != 2 || got[0] != 500/(2*400.) || got[1] != 500/(2*100.) {
+		t.Errorf("classes weigh %v, want those of 400 and 100 pixels", got)
+	}
+}

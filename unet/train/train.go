@@ -283,17 +283,21 @@ func (r *Run) config() Config {
 	c := r.Config
 	c.Classes, c.Shape.Classes = r.Set.ClassNames, len(r.Set.ClassNames)
 	if c.Balance {
-		c.Target.Class = target.Balance(count(r.Set))
+		on, _, _ := r.Set.Split(c.Held) // whoever trains is told what is wrong with it
+		c.Target.Class = target.Balance(count(r.Set, on))
 	}
 	return c
 }
 
-// count returns how many pixels of each class the images have.
-func count(s *dataset.Set) []int {
+// count returns how many pixels of each class some of the images have, as far as they are annotated.
+func count(s *dataset.Set, which []int) []int {
 	n := make([]int, len(s.ClassNames))
-	for _, m := range s.Images {
-		for _, i := range m.Instances.Pix {
-			n[m.Class(i)]++
+	for _, k := range which {
+		m := s.Images[k]
+		for i, instance := range m.Instances.Pix {
+			if m.Outside == nil || !m.Outside[i] {
+				n[m.Class(instance)]++
+			}
 		}
 	}
 	return n
