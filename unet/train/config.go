@@ -96,7 +96,7 @@ func (c Config) Validate() error {
 		{"mpp", c.MPP, 0, 1000},
 		{"nucleus", c.Nucleus, 0, 1000},
 		{"mean", c.Mean, -1e6, 1e6},
-		{"cut", float64(c.Cut), 0, 100},
+		{"cut", float64(c.Cut), 1, 100},
 	} {
 		if !(n.v >= n.min && n.v <= n.max) {
 			errs = append(errs, fmt.Errorf("%s %g: give %g to %s", n.name, n.v, n.min, strconv.FormatFloat(n.max, 'f', -1, 64)))

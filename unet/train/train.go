@@ -256,6 +256,10 @@ func (r *Run) start() (*state, error) {
 	case s.Card.Version == "" && s.Card.TrainingSet == "": // of a program that did not keep it
 		s.Card = r.Card
 	}
+	metrics := filepath.Join(r.Dir, MetricsName)
+	if info, err := os.Stat(metrics); s.Metrics > 0 && (err != nil || info.Size() < s.Metrics) {
+		return nil, fmt.Errorf("%s: holds less than when the checkpoint was written: put it back, or start anew in another folder", metrics)
+	}
 	return s, nil
 }
 

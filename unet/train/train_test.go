@@ -225,6 +225,11 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"holds a training run: give --resume", func(r *Run) { r.Train(t.Context()) }},
 		{"the data set has changed", func(r *Run) { r.Train(t.Context()); r.Resume = true; r.Set.SHA256 = "other" }},
+		{"metrics.jsonl: holds less than when", func(r *Run) {
+			r.Train(t.Context())
+			r.Resume = true
+			os.Truncate(filepath.Join(r.Dir, MetricsName), 9)
+		}},
 		{"another process trains in this folder", func(r *Run) {
 			unlock, err := lock(r.Dir)
 			if err != nil {
