@@ -101,7 +101,7 @@ func settingFlags(f *pflag.FlagSet, c *train.Config, card *unet.Card) {
 	f.IntVar(&c.Batch, "batch", c.Batch, "tiles a step")
 	f.IntVar(&c.Steps, "steps", c.Steps, "steps")
 	f.Uint64Var(&c.Seed, "seed", c.Seed, "another seed gives other weights and tiles")
-	f.StringVar(&c.Init, "init", c.Init, "start from the weights of a model `FILE` that train wrote")
+	f.StringVar(&c.Init, "init", c.Init, "start from the weights of a built-in `MODEL`, or of a file that train wrote")
 	f.Float64Var(&c.Dropout, "dropout", c.Dropout, "share of features that is dropped at the end of the contracting path")
 	f.StringVar(&c.Optimise.Method, "optimiser", c.Optimise.Method, "adam or sgd")
 	f.Float64Var(&c.Optimise.Rate, "rate", c.Optimise.Rate, "learning rate")
