@@ -6,6 +6,7 @@ import (
 	"microtome/internal/raster"
 	"microtome/unet/augment"
 	"microtome/unet/dataset"
+	"microtome/unet/score"
 )
 
 // flat returns an image of one grey level, all of which is known.
@@ -85,5 +86,14 @@ func TestBalanceCountsWhatTeaches(t *testing.T) {
 	c.Balance = true
 	if got := (&Run{Config: c, Set: set}).config().Target.Class; len(got) != 2 || got[0] != 500/(2*400.) || got[1] != 500/(2*100.) {
 		t.Errorf("classes weigh %v, want those of 400 and 100 pixels", got)
+	}
+}
+
+// What nobody annotated is neither right nor wrong on the training tiles.
+func TestAgreementIsOfWhatIsKnown(t *testing.T) {
+	tile := sample{classes: []uint8{1, 0, 1, 0, 0}, weights: []float32{1, 1, 1, 1, 0}}
+	logits := []float32{0, 0, 0, 0, 0, 1, 1, -1, -1, 1}
+	if got, want := agreement(logits, tile, 2), (score.Pixels{TP: 1, FP: 1, FN: 1, TN: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
