@@ -215,12 +215,26 @@ func runTrain(ctx context.Context, o trainOptions, dir string, stdout, stderr io
 	}
 	j := newJob(ctx, stderr, stoppingTraining)
 	j.listen(r)
+	if n := o.assumed(set); n > 0 {
+		j.warn(fmt.Sprintf("the resolution of %d of %d images is not known and taken to be the model's, %g µm/px: give --nucleus, or mpp in index.json", n, len(set.Images), o.MPP))
+	}
 	best, err := r.Train(ctx)
 	j.close()
 	if err != nil {
 		return err
 	}
 	return printTrained(stdout, o, best)
+}
+
+// assumed counts the images whose resolution is neither known nor guessed from their nuclei, and so taken to be the model's.
+func (o *trainOptions) assumed(set *dataset.Set) int {
+	n := 0
+	for _, m := range set.Images {
+		if m.MPP == 0 && o.MPP > 0 && o.Nucleus == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // describe fills the card of the model as far as it is known before.
