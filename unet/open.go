@@ -56,7 +56,7 @@ func open(name string, cfg Config, logits bool) (Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := read(name)
+	data, err := Read(name)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +80,8 @@ func open(name string, cfg Config, logits bool) (Engine, error) {
 // maxFile is the most that a protocol buffer, and so an ONNX file, can hold, bytes.
 const maxFile = 1<<31 - 1
 
-// read returns the bytes of a model.
-func read(name string) ([]byte, error) {
+// Read returns the bytes of a built-in model by its name, or of a file by its path.
+func Read(name string) ([]byte, error) {
 	if builtin := builtins[name]; builtin != nil {
 		return builtin()
 	}

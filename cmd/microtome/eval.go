@@ -272,7 +272,7 @@ func writeCSV(path string, r *score.Report) (err error) {
 		return fmt.Errorf("--csv %s: %w", path, err)
 	}
 	w := bufio.NewWriter(f)
-	err = errors.Join(r.WriteCSV(w), w.Flush(), f.Chmod(0o644), f.Close())
+	err = errors.Join(r.WriteCSV(w), w.Flush(), f.Chmod(0o644), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}

@@ -92,7 +92,7 @@ func printCard(w io.Writer, c unet.Card) {
 	row("colors", strings.Join(c.Colors, ", "))
 	amount("threshold", c.Threshold, "foreground where its probability is above %g")
 	amount("min area", c.MinArea, "%g µm², smaller objects are dropped")
-	amount("min peak", c.MinPeak, "%g, objects of no higher probability are dropped")
+	amount("min peak", c.MinPeak, "%g, objects that reach it nowhere are dropped")
 	amount("grow", c.Grow, "objects by %g µm")
 	row("trained on", strings.TrimSpace(c.TrainingSet+" "+c.TrainingSHA256))
 	row("recipe", c.Recipe)

@@ -101,7 +101,7 @@ func settingFlags(f *pflag.FlagSet, c *train.Config, card *unet.Card) {
 	f.IntVar(&c.Batch, "batch", c.Batch, "tiles a step")
 	f.IntVar(&c.Steps, "steps", c.Steps, "steps")
 	f.Uint64Var(&c.Seed, "seed", c.Seed, "another seed gives other weights and tiles")
-	f.StringVar(&c.Init, "init", c.Init, "start from the weights of a model `FILE` that train wrote")
+	f.StringVar(&c.Init, "init", c.Init, "start from the weights of a built-in `MODEL`, or of a file that train wrote")
 	f.Float64Var(&c.Dropout, "dropout", c.Dropout, "share of features that is dropped at the end of the contracting path")
 	f.StringVar(&c.Optimise.Method, "optimiser", c.Optimise.Method, "adam or sgd")
 	f.Float64Var(&c.Optimise.Rate, "rate", c.Optimise.Rate, "learning rate")
@@ -215,12 +215,26 @@ func runTrain(ctx context.Context, o trainOptions, dir string, stdout, stderr io
 	}
 	j := newJob(ctx, stderr, stoppingTraining)
 	j.listen(r)
+	if n := o.assumed(set); n > 0 {
+		j.warn(fmt.Sprintf("the resolution of %d of %d images is not known and taken to be the model's, %g µm/px: give --nucleus, or mpp in index.json", n, len(set.Images), o.MPP))
+	}
 	best, err := r.Train(ctx)
 	j.close()
 	if err != nil {
 		return err
 	}
 	return printTrained(stdout, o, best)
+}
+
+// assumed counts the images whose resolution is neither known nor guessed from their nuclei, and so taken to be the model's.
+func (o *trainOptions) assumed(set *dataset.Set) int {
+	n := 0
+	for _, m := range set.Images {
+		if m.MPP == 0 && o.MPP > 0 && o.Nucleus == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // describe fills the card of the model as far as it is known before.

@@ -5,8 +5,8 @@ import "fmt"
 // Config says how far a tile may be from its source. Lengths are in pixels of the tile. A strength of 0
 // turns a step off. The zero Config is not valid: start from [NewDefaultConfig] or [None].
 type Config struct {
-	// Shift puts the tile's centre anywhere in the source, but at least 3/8 of the tile's edge, or of the source's if that is
-	// smaller, from its border. Without, it is the source's centre.
+	// Shift puts the tile's centre anywhere in the source, but at least 3/8 of the tile's edge, or of the
+	// source's if that is smaller, from its border. Without, it is the source's centre.
 	Shift bool `json:"shift"`
 	// Rotate turns the tile by any angle.
 	Rotate bool `json:"rotate"`
@@ -27,8 +27,8 @@ type Config struct {
 	Contrast   float64 `json:"contrast"`
 	Gamma      float64 `json:"gamma"`
 	// Blur is the largest standard deviation of a Gaussian blur, Noise that of added noise in grey levels.
-	// Both are uniform from 0. Sharpen is how many times, at most, the difference from a blurred picture is added, as scanners
-	// do; a tile is either blurred or sharpened.
+	// Both are uniform from 0. Sharpen is how many times, at most, the difference from a blurred picture is
+	// added, as scanners do; a tile is either blurred or sharpened.
 	Blur    float64 `json:"blur"`
 	Noise   float64 `json:"noise"`
 	Sharpen float64 `json:"sharpen"`
@@ -44,8 +44,8 @@ type Config struct {
 	// ChannelMix adds up to ± x of each channel's optical density to each other's, and takes as much of
 	// its own: greys stay what they are.
 	ChannelMix float64 `json:"channel_mix"`
-	// Eosin is the probability that what lies between the instances is stained with eosin, and gets fibres and red blood cells. The
-	// instances must be nuclei. A source without colours never is.
+	// Eosin is the probability that what lies between the instances is stained with eosin, and gets fibres and
+	// red blood cells. The instances must be nuclei. A source without colours never is.
 	Eosin float64 `json:"eosin"`
 	// Grey is the probability that a tile keeps its colours, that is, does without Stain, StainTurn and
 	// ChannelMix. A source without colours always does.

@@ -10,8 +10,9 @@
 //
 // The colours are those of a section under a microscope. Stained tissue absorbs: the densities of
 // haematoxylin, eosin and a residual are found by colour deconvolution (Ruifrok and Johnston 2001), changed,
-// and put together with other colours. Then come light, contrast, gamma, blur and noise. Other stains of a
-// section hurt pictures without colours, such as grey cytology: these only get the grey values changed.
+// and put together with other colours. Then come gamma, contrast, light, blur or sharpening, noise, and the traces of
+// JPEG. Before all that, what lies between nuclei may be stained with eosin. Other stains of a section hurt pictures
+// without colours, such as grey cytology: these only get the grey values changed.
 //
 // A [Config] is all there is to set, and goes into checkpoints and model cards as JSON.
 //

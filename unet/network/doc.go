@@ -7,7 +7,7 @@
 //	shape := network.Shape{Depth: 4, Base: 16, Channels: 3, Classes: 2}
 //	params := shape.Init(seed)
 //	step, err := network.NewStep(shape, params, 268, 268, &ops.Ops{Threads: 2})
-//	loss, err := step.Run(image, target, dropout) // then step.Grads()
+//	loss, err := step.Run(image, target, dropout) // then step.Grad(i)
 //	out, err := network.NewForward(shape, params, 268, 268, &ops.Ops{Threads: 2})
 //	logits, err := out.Run(image)
 package network

@@ -126,9 +126,3 @@ func (BLAS) Weights(o *Ops, c Convolution, x, dy, dw []float32) {
 		}
 	})
 }
-
-func addTo(sum, x []float32) {
-	for i, v := range x {
-		sum[i] += v
-	}
-}

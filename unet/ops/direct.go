@@ -160,6 +160,12 @@ func (Direct) Weights(o *Ops, c Convolution, x, dy, dw []float32) {
 	}
 }
 
+func addTo(sum, x []float32) {
+	for i, v := range x {
+		sum[i] += v
+	}
+}
+
 // rows returns rows of w values with zeros after each, up to whole vectors.
 func (o *Ops) rows(x []float32, w int) (pix []float32, row int) {
 	row = (w + lanes - 1) / lanes * lanes

@@ -17,7 +17,7 @@ type Network interface {
 	unet.LogitsModel
 }
 
-// edge is the core that images are cut into, px, less what is no multiple of the stride.
+// edge is the core that images are cut into, px, less what is no multiple of the stride, where the network does not insist on one.
 const edge = 1024
 
 // Foreground returns the probability that each pixel of img belongs to anything but class 0, row by row. mpp is the size of its
@@ -65,9 +65,15 @@ func planes(ctx context.Context, net Network, img raster.RGB, mpp float64, n int
 	small := raster.Resize(img, w, h)
 	p := make([]float32, n*w*h)
 	core := edge / spec.Stride * spec.Stride
+	if spec.Input > 0 {
+		core = spec.Input - spec.Before - spec.After
+	}
 	for y := 0; y < h; y += core {
 		for x := 0; x < w; x += core {
-			cw, ch := min(core, up(w-x, spec.Stride)), min(core, up(h-y, spec.Stride))
+			cw, ch := core, core
+			if spec.Input == 0 {
+				cw, ch = min(core, up(w-x, spec.Stride)), min(core, up(h-y, spec.Stride))
+			}
 			logits, err := tile(ctx, net, small, x, y, cw, ch)
 			if err != nil {
 				return nil, err

@@ -1,8 +1,11 @@
 package predict
 
 import (
+	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"microtome/internal/raster"
@@ -81,6 +84,43 @@ func TestTilesJoin(t *testing.T) {
 			if math.Abs(float64(part[y*right.W+x]-whole[y*m.W+x0+x])) > 1e-6 {
 				t.Fatalf("%d, %d: %g in a part, %g in the whole", x, y, part[y*right.W+x], whole[y*m.W+x0+x])
 			}
+		}
+	}
+}
+
+// rigid is a network that takes tiles of one size.
+type rigid struct {
+	unet.Engine
+	core int
+}
+
+func (r rigid) Spec() unet.Spec {
+	s := r.Engine.Spec()
+	s.Input = s.Geometry.Input(r.core)
+	return s
+}
+
+func (r rigid) Logits(ctx context.Context, w, h int, in []byte, out []float32) error {
+	if w != r.core || h != r.core {
+		return errors.New("a tile of another size")
+	}
+	return r.Engine.Logits(ctx, w, h, in, out)
+}
+
+// A network that insists on a size of its input gets tiles of it, of small images too, and says the same.
+func TestNetworksOfOneSize(t *testing.T) {
+	n, m := noise(t, 2, 53, 38)
+	want, err := Foreground(t.Context(), n, m, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, core := range []int{16, 64} {
+		got, err := Foreground(t.Context(), rigid{n, core}, m, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.EqualFunc(got, want, func(a, b float32) bool { return math.Abs(float64(a-b)) < 1e-6 }) {
+			t.Errorf("tiles of %d differ", core)
 		}
 	}
 }

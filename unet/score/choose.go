@@ -2,7 +2,6 @@ package score
 
 import (
 	"cmp"
-	"errors"
 	"math"
 
 	"microtome/internal/raster"
@@ -15,38 +14,13 @@ type Case struct {
 	MPP   float64 // µm a pixel, where the grid's lengths are in µm; 0: they are in pixels
 }
 
-// A Grid holds the values that Choose tries, each with each.
+// A Grid holds the values that Choose tries, each with each; there is at least one of each kind.
 type Grid struct {
 	Thresholds   []float64
-	MinAreas     []float64 // px²
+	MinAreas     []float64 // µm² where the cases say how large their pixels are, else px²
 	MinPeaks     []float64
-	Grow         []float64 // px
+	Grow         []float64 // µm or px
 	Connectivity int
-}
-
-// NewDefaultGrid returns the values that suit nuclei.
-func NewDefaultGrid() Grid {
-	return Grid{
-		Thresholds:   []float64{0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8},
-		MinAreas:     []float64{0, 5, 10, 20, 30, 45, 60, 90, 120},
-		MinPeaks:     []float64{0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95},
-		Grow:         []float64{0, 1},
-		Connectivity: 8,
-	}
-}
-
-// Validate says what is wrong with the grid.
-func (g Grid) Validate() error {
-	filters := g.filters()
-	if len(filters) == 0 {
-		return errors.New("a grid without filters: give one or more values of each kind")
-	}
-	for _, f := range filters {
-		if err := f.Validate(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // filters lists all of the grid, those of one threshold together, in these those of one growth.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"strconv"
 
 	"microtome/unet"
@@ -28,7 +27,7 @@ type Config struct {
 	Batch    int           `json:"batch"` // tiles a step
 	Steps    int           `json:"steps"` // iterations
 	Seed     uint64        `json:"seed"`
-	Init     string        `json:"init,omitempty"` // model file whose weights are started from
+	Init     string        `json:"init,omitempty"` // built-in model, or file, whose weights are started from
 	Dropout  float64       `json:"dropout"`        // probability that a feature at the end of the contracting path is 0
 	Optimise Optimise      `json:"optimise"`
 	Average  float64       `json:"average"` // decay of the running mean of the weights that is validated and kept; 0: the weights themselves
@@ -96,7 +95,7 @@ func (c Config) Validate() error {
 		{"mpp", c.MPP, 0, 1000},
 		{"nucleus", c.Nucleus, 0, 1000},
 		{"mean", c.Mean, -1e6, 1e6},
-		{"cut", float64(c.Cut), 0, 100},
+		{"cut", float64(c.Cut), 1, 100},
 	} {
 		if !(n.v >= n.min && n.v <= n.max) {
 			errs = append(errs, fmt.Errorf("%s %g: give %g to %s", n.name, n.v, n.min, strconv.FormatFloat(n.max, 'f', -1, 64)))
@@ -117,7 +116,7 @@ func (c Config) input() (in, out int) {
 
 // initial returns the weights of the model to start from.
 func (c Config) initial() (network.Params, error) {
-	data, err := os.ReadFile(c.Init)
+	data, err := unet.Read(c.Init)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func (r *Run) Preview(w io.Writer, rows int) error {
 	if err != nil {
 		return err
 	}
-	sampler := newSampler(c, c.pick(r.Set, on))
+	sampler := newSampler(c, mark(c.pick(r.Set, on)))
 	var samples []sample
 	for n := range rows {
 		samples = append(samples, sampler.draw(uint64(n)))

@@ -24,11 +24,29 @@ type sample struct {
 	weights []float32     // of each pixel of the target; 0 where nobody annotated
 }
 
+// mark returns the images with the number outside in the instances of those that are not annotated everywhere.
+func mark(images []dataset.Image) []dataset.Image {
+	images = slices.Clone(images)
+	for i := range images {
+		m := &images[i]
+		if m.Outside == nil {
+			continue
+		}
+		m.Instances.Pix = slices.Clone(m.Instances.Pix)
+		for p, o := range m.Outside {
+			if o {
+				m.Instances.Pix[p] = outside
+			}
+		}
+	}
+	return images
+}
+
 // A sampler draws samples. One goroutine may use it at a time.
 type sampler struct {
 	config  Config
-	images  []dataset.Image
-	upTo    []float64 // sum of the weights of the images up to each
+	images  []dataset.Image // marked
+	upTo    []float64       // sum of the weights of the images up to each
 	augment augment.Sampler
 	weigher *target.Weigher
 }
@@ -53,16 +71,7 @@ func (s *sampler) draw(n uint64) sample {
 		base = s.config.MPP / m.MPP
 	}
 	in, out := s.config.input()
-	labels := m.Instances
-	if m.Outside != nil {
-		labels = raster.Labels{W: labels.W, H: labels.H, Pix: append([]uint32(nil), labels.Pix...)}
-		for i, o := range m.Outside {
-			if o {
-				labels.Pix[i] = outside
-			}
-		}
-	}
-	img, warped := s.augment.Sample(r, m.RGB, labels, in, base)
+	img, warped := s.augment.Sample(r, m.RGB, m.Instances, in, base)
 	got := sample{name: m.Name, image: img}
 	got.finish(s, m, middle(warped, out))
 	return got

@@ -40,6 +40,7 @@ const calmer = "lower the learning rate (--rate), or clip gradients (--clip 1)"
 
 func newTrainer(c Config, images []dataset.Image, params network.Params, threads int) (*trainer, error) {
 	t := &trainer{config: c, results: make([]result, c.Batch)}
+	images = mark(images)
 	in, out := c.input()
 	ch, h, w := c.Shape.Bottom(in, in)
 	for range min(threads, c.Batch) {
@@ -111,13 +112,16 @@ func (w *worker) run(c Config, n uint64, grads [][]float32) (result, error) {
 	for i := range grads {
 		copy(grads[i], w.step.Grad(i))
 	}
-	return result{tile.name, loss, agreement(w.step.Logits(), tile.classes, c.Shape.Classes)}, nil
+	return result{tile.name, loss, agreement(w.step.Logits(), tile, c.Shape.Classes)}, nil
 }
 
-// agreement counts pixels that the network and the target call foreground.
-func agreement(logits []float32, classes []uint8, n int) (p score.Pixels) {
-	m := len(classes)
-	for i, want := range classes {
+// agreement counts pixels that the network and the target call foreground, where pixels have weight.
+func agreement(logits []float32, t sample, n int) (p score.Pixels) {
+	m := len(t.classes)
+	for i, want := range t.classes {
+		if t.weights[i] == 0 {
+			continue
+		}
 		got := false
 		for c := 1; c < n; c++ {
 			got = got || logits[c*m+i] > logits[i]

@@ -221,18 +221,25 @@ func (r *Run) enter() (leave func(), err error) {
 	if err != nil {
 		return nil, advise(err)
 	}
-	for _, name := range []string{ModelName, CheckpointName, CurvesName, PreviewsName} { // of a process that was killed as it wrote
-		torn, _ := filepath.Glob(filepath.Join(r.Dir, temporary(name)))
-		for _, path := range torn {
-			_ = os.Remove(path)
-		}
-	}
+	removeTorn(r.Dir)
 	return func() {
 		if missing != nil {
 			_ = os.Remove(r.Dir) // only if nothing came of it: it is empty
 		}
 		unlock()
 	}, nil
+}
+
+// removeTorn removes what a process that was killed as it wrote has left in a folder. The folder's name is no pattern.
+func removeTorn(dir string) {
+	files, _ := os.ReadDir(dir) // a folder that cannot be read is noticed soon
+	for _, f := range files {
+		for _, name := range []string{ModelName, CheckpointName, CurvesName, PreviewsName} {
+			if torn, _ := filepath.Match(temporary(name), f.Name()); torn {
+				_ = os.Remove(filepath.Join(dir, f.Name()))
+			}
+		}
+	}
 }
 
 // start returns the state to begin with.
@@ -248,6 +255,10 @@ func (r *Run) start() (*state, error) {
 		return nil, fmt.Errorf("%s: the data set has changed since the checkpoint: start anew in another folder", r.Dir)
 	case s.Card.Version == "" && s.Card.TrainingSet == "": // of a program that did not keep it
 		s.Card = r.Card
+	}
+	metrics := filepath.Join(r.Dir, MetricsName)
+	if info, err := os.Stat(metrics); s.Metrics > 0 && (err != nil || info.Size() < s.Metrics) {
+		return nil, fmt.Errorf("%s: holds less than when the checkpoint was written: put it back, or start anew in another folder", metrics)
 	}
 	return s, nil
 }
@@ -276,17 +287,21 @@ func (r *Run) config() Config {
 	c := r.Config
 	c.Classes, c.Shape.Classes = r.Set.ClassNames, len(r.Set.ClassNames)
 	if c.Balance {
-		c.Target.Class = target.Balance(count(r.Set))
+		on, _, _ := r.Set.Split(c.Held) // whoever trains is told what is wrong with it
+		c.Target.Class = target.Balance(count(r.Set, on))
 	}
 	return c
 }
 
-// count returns how many pixels of each class the images have.
-func count(s *dataset.Set) []int {
+// count returns how many pixels of each class some of the images have, as far as they are annotated.
+func count(s *dataset.Set, which []int) []int {
 	n := make([]int, len(s.ClassNames))
-	for _, m := range s.Images {
-		for _, i := range m.Instances.Pix {
-			n[m.Class(i)]++
+	for _, k := range which {
+		m := s.Images[k]
+		for i, instance := range m.Instances.Pix {
+			if m.Outside == nil || !m.Outside[i] {
+				n[m.Class(instance)]++
+			}
 		}
 	}
 	return n
