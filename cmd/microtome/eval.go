@@ -238,7 +238,11 @@ func add(ctx context.Context, report *score.Report, model predict.Network, m dat
 		}
 	}
 	m.Forget(foreground)
-	report.Add(m.Name, score.Compare(m.Instances, report.Filter.Pixels(mpp).Objects(foreground, m.W, m.H)))
+	filter := report.Filter
+	if model.Spec().MPP > 0 { // else the filter of its card is in pixels
+		filter = filter.Pixels(mpp)
+	}
+	report.Add(m.Name, score.Compare(m.Instances, filter.Objects(foreground, m.W, m.H)))
 	return nil
 }
 

@@ -91,9 +91,13 @@ func printCard(w io.Writer, c unet.Card) {
 	}
 	row("colors", strings.Join(c.Colors, ", "))
 	amount("threshold", c.Threshold, "foreground where its probability is above %g")
-	amount("min area", c.MinArea, "%g µm², smaller objects are dropped")
-	amount("min peak", c.MinPeak, "%g, objects that reach it nowhere are dropped")
-	amount("grow", c.Grow, "objects by %g µm")
+	unit := "µm"
+	if c.MPP == 0 {
+		unit = "px"
+	}
+	amount("min area", c.MinArea, "%g "+unit+"², smaller objects do not count")
+	amount("min peak", c.MinPeak, "%g, objects that reach it nowhere do not count")
+	amount("grow", c.Grow, "objects are grown by %g "+unit)
 	row("trained on", strings.TrimSpace(c.TrainingSet+" "+c.TrainingSHA256))
 	row("recipe", c.Recipe)
 	if c.Seed != 0 {

@@ -4,7 +4,7 @@
 set -eu
 [ $# -eq 2 ] || { echo "usage: $0 DATA OUT" >&2; exit 2; }
 data=$1 out=$2 here=$(dirname "$0")
-steps=${STEPS:-1200}
+steps=${STEPS:-1000}
 mkdir -p "$out"
 
 # run NAME SEED FLAG... trains one network.
@@ -26,7 +26,8 @@ for seed in 1 2 3; do
 	run all "$seed"
 	run "w0 = 0" "$seed" --w0 0
 	run "no elastic deformation" "$seed" --elastic 0
-	run "no colour augmentation" "$seed" --grey 1
+	run "no colour augmentation" "$seed" --grey 1 --eosin 0 --brightness 0 --contrast 0 --gamma 0
+	run "no eosin between nuclei" "$seed" --eosin 0
 done
 
 
@@ -45,7 +46,7 @@ END {
 		line = "| " name " |"
 		for (i = 1; i <= 5; i++) {
 			mean = sum[name, i] / n[name]
-			spread = square[name, i] / n[name] - mean * mean
+			spread = n[name] > 1 ? (square[name, i] - n[name] * mean * mean) / (n[name] - 1) : 0
 			line = line sprintf(i == 3 || i == 4 ? " %.0f ± %.0f |" : " %.3f ± %.3f |", mean, sqrt(spread > 0 ? spread : 0))
 		}
 		print line

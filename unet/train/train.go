@@ -286,11 +286,25 @@ func (r *Run) begin(there *state, err error) (*state, error) {
 func (r *Run) config() Config {
 	c := r.Config
 	c.Classes, c.Shape.Classes = r.Set.ClassNames, len(r.Set.ClassNames)
+	if c.MPP == 0 {
+		c.MPP = common(r.Set)
+	}
 	if c.Balance {
 		on, _, _ := r.Set.Split(c.Held) // whoever trains is told what is wrong with it
 		c.Target.Class = target.Balance(count(r.Set, on))
 	}
 	return c
+}
+
+// common returns the resolution of the images where all have the same, or 0.
+func common(s *dataset.Set) float64 {
+	mpp := s.Images[0].MPP
+	for _, m := range s.Images {
+		if m.MPP != mpp {
+			return 0
+		}
+	}
+	return mpp
 }
 
 // count returns how many pixels of each class some of the images have, as far as they are annotated.

@@ -305,6 +305,35 @@ func TestLearnsTouchingDiscs(t *testing.T) {
 	}
 }
 
+// A model takes the resolution that all images share, if it is given none.
+func TestCommonResolution(t *testing.T) {
+	r := newRun(t, small(t))
+	for i, want := range []float64{0, 0, 0, 0, 0.25} {
+		r.Set.Images[i].MPP = 0.25
+		if got := r.config().MPP; got != want {
+			t.Errorf("with %d images of 0.25 µm/px of 5 the model's resolution is %g, want %g", i+1, got, want)
+		}
+	}
+	r.Config.MPP = 0.5
+	if got := r.config().MPP; got != 0.5 {
+		t.Errorf("asked for 0.5, got %g", got)
+	}
+}
+
+func TestWeightsMustBeNumbers(t *testing.T) {
+	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 1} {
+		s, err := newState(small(t), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := s.params[len(s.params)-1].Value
+		last[len(last)-1] = float32(bad)
+		if s.finite() != (bad == 1) {
+			t.Errorf("with a weight of %g, finite is %v", bad, s.finite())
+		}
+	}
+}
+
 func TestClipHoldsTheNorm(t *testing.T) {
 	g := [][]float32{{3, 0}, {0, 4}}
 	if was := clip(g, 1); was != 5 {

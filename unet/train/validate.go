@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,10 +18,10 @@ import (
 // filters are what validation chooses from: areas are µm², growth is µm, or pixels where the model has no resolution.
 func (c Config) filters() score.Grid {
 	g := score.Grid{
-		Thresholds:   []float64{0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7},
+		Thresholds:   []float64{0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85},
 		MinAreas:     []float64{0, 2, 4, 6, 8, 10, 12},
 		MinPeaks:     []float64{0, 0.7, 0.8, 0.85, 0.9},
-		Grow:         []float64{0, 0.25, 0.5},
+		Grow:         []float64{0, 0.25, 0.5, 0.75, 1},
 		Connectivity: 8,
 	}
 	if c.MPP == 0 { // as at 0.5 µm a pixel
@@ -55,9 +56,9 @@ func (v *validator) validate(ctx context.Context, p network.Params) (_ Validated
 			return Validated{}, nil, err
 		}
 		m.Forget(prob)
-		c := score.Case{P: prob, Truth: m.Instances, MPP: m.MPP}
-		if c.MPP == 0 {
-			c.MPP = v.config.MPP
+		c := score.Case{P: prob, Truth: m.Instances}
+		if v.config.MPP > 0 { // else all is in pixels
+			c.MPP = cmp.Or(m.MPP, v.config.MPP)
 		}
 		cases = append(cases, c)
 	}
