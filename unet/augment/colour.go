@@ -16,6 +16,7 @@ type look struct {
 	blur, noise                 float64
 	sharpen                     float64
 	quality                     int // of JPEG, 0: none
+	left, top                   int // of its blocks
 }
 
 // look draws what happens to the colours of one tile of a source that is grey or not.
@@ -33,7 +34,7 @@ func (c Config) look(r *rand.Rand, grey bool) look {
 		l.blur, l.sharpen = 0, c.Sharpen*r.Float64()
 	}
 	if c.JPEG > 0 && r.Float64() < c.JPEG {
-		l.quality = 40 + r.IntN(56)
+		l.quality, l.left, l.top = 40+r.IntN(56), -r.IntN(8), -r.IntN(8)
 	}
 	return l
 }
@@ -66,7 +67,7 @@ func (l *look) tone(v, mean float64) float64 {
 // recolour gives the tile its look: stains, grey levels, blur, noise, in the order in which light meets them.
 func (s *Sampler) recolour(img raster.RGB, l look, r *rand.Rand) {
 	if l.quality > 0 {
-		defer s.compress(img, l.quality)
+		defer s.compress(img, l.quality, l.left, l.top)
 	}
 	toned := l.brightness != 1 || l.contrast != 1 || l.gamma != 1
 	if !l.stained && !toned && l.blur == 0 && l.sharpen == 0 && l.noise == 0 {

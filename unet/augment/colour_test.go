@@ -176,7 +176,7 @@ func TestCompressIsNearTheOriginal(t *testing.T) {
 	}
 	was := bytes.Clone(img.Pix)
 	var s Sampler
-	s.compress(img, 80)
+	s.compress(img, 80, -3, -6)
 	off, changed := 0, false
 	for i, v := range img.Pix {
 		d := int(v) - int(was[i])

@@ -32,7 +32,7 @@ const indexName = "index.json"
 // none it takes, from that of the parent folder, the entries that point into dir. given, if not "", is read instead.
 func readIndex(dir, given string) (file string, entries map[string]entry, err error) {
 	if given != "" {
-		entries, err = parseIndex(given)
+		entries, err = parseIndex(given, "")
 		return given, entries, err
 	}
 	abs, err := filepath.Abs(dir)
@@ -40,12 +40,13 @@ func readIndex(dir, given string) (file string, entries map[string]entry, err er
 		return "", nil, err
 	}
 	file = filepath.Join(dir, indexName)
-	entries, err = parseIndex(file)
+	entries, err = parseIndex(file, "")
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return file, entries, err
 	}
 	file = filepath.Join(filepath.Dir(abs), indexName)
-	all, err := parseIndex(file)
+	prefix := filepath.Base(abs) + "/"
+	all, err := parseIndex(file, prefix)
 	var other *json.UnmarshalTypeError
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.As(err, &other): // nothing, or something else of that name
@@ -54,20 +55,18 @@ func readIndex(dir, given string) (file string, entries map[string]entry, err er
 		return file, nil, err
 	}
 	entries = map[string]entry{}
-	prefix := filepath.Base(abs) + "/"
 	for name, e := range all {
-		if rest, ok := strings.CutPrefix(name, prefix); ok {
-			if e.Instances != "" {
-				e.Instances = strings.TrimPrefix(path.Clean(e.Instances), prefix)
-			}
-			entries[rest] = e
+		if e.Instances != "" {
+			e.Instances = strings.TrimPrefix(path.Clean(e.Instances), prefix)
 		}
+		entries[strings.TrimPrefix(name, prefix)] = e
 	}
 	return file, entries, nil
 }
 
-// parseIndex reads an index: a list of entries, or an object of entries by the names of their images.
-func parseIndex(file string) (map[string]entry, error) {
+// parseIndex reads an index: a list of entries, or an object of entries by the names of their images. It passes over images
+// whose paths do not begin with prefix.
+func parseIndex(file, prefix string) (map[string]entry, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -98,6 +97,9 @@ func parseIndex(file string) (map[string]entry, error) {
 	}
 	clear(entries)
 	for n, e := range list {
+		if !strings.HasPrefix(path.Clean(e.Image), prefix) {
+			continue
+		}
 		if err := e.validate(); err != nil {
 			return nil, fmt.Errorf("%s: entry %d %q: %w", file, n+1, e.Image, err)
 		}

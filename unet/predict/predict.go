@@ -59,7 +59,7 @@ func Classes(ctx context.Context, n Network, img raster.RGB, mpp float64) ([][]f
 func planes(ctx context.Context, net Network, img raster.RGB, mpp float64, n int, of func(logits []float32, channels, step int, p []float32, area int)) ([][]float32, error) {
 	spec := net.Spec()
 	w, h := img.W, img.H
-	if mpp > 0 && spec.MPP > 0 {
+	if mpp > 0 && spec.MPP > 0 && math.Abs(mpp/spec.MPP-1) > near {
 		w, h = scaled(img.W, mpp/spec.MPP), scaled(img.H, mpp/spec.MPP)
 	}
 	small := raster.Resize(img, w, h)
@@ -91,6 +91,9 @@ func planes(ctx context.Context, net Network, img raster.RGB, mpp float64, n int
 	}
 	return all, nil
 }
+
+// near is how far from the model's a resolution is taken as it is, as slides are: 2 %.
+const near = 0.02
 
 func scaled(n int, by float64) int { return max(1, int(math.Round(float64(n)*by))) }
 

@@ -124,3 +124,31 @@ func TestNetworksOfOneSize(t *testing.T) {
 		}
 	}
 }
+
+// An image within 2 % of the model's resolution is seen as it is, as a level of a slide would be.
+func TestResolutionThatIsNear(t *testing.T) {
+	s := network.Shape{Depth: 1, Base: 2, Channels: 3, Classes: 2, Same: true}
+	net, err := unet.NewGorgonia(s, s.Init(1), unet.Card{MPP: 0.5}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer net.Close()
+	img := raster.NewRGB(40, 30)
+	for i := range img.Pix {
+		img.Pix[i] = byte(i * 7)
+	}
+	predicted := func(mpp float64) []float32 {
+		p, err := Foreground(t.Context(), net, img, mpp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	as := predicted(0.5)
+	if !slices.Equal(as, predicted(0.505)) || !slices.Equal(as, predicted(0.495)) {
+		t.Error("0.505 µm/px is resampled")
+	}
+	if slices.Equal(as, predicted(0.53)) {
+		t.Error("0.53 µm/px is not resampled")
+	}
+}

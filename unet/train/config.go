@@ -120,12 +120,16 @@ func (c Config) initial() (network.Params, error) {
 	if err != nil {
 		return nil, err
 	}
-	shape, params, _, err := unet.Import(data)
+	shape, params, card, err := unet.Import(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Init, err)
 	}
 	if shape != c.Shape {
 		return nil, fmt.Errorf("%s: a network of %+v, which is not the %+v to be trained: give the same --depth, --base and --same, and data of as many classes", c.Init, shape, c.Shape)
+	}
+	if card.Mean != float32(c.Mean) || card.Scale != float32(c.Scale) || card.MPP != c.MPP {
+		return nil, fmt.Errorf("%s: a network that sees (value - %g) · %g at %g µm/px, which is not the (value - %g) · %g at %g µm/px to be trained: give the same --mpp",
+			c.Init, card.Mean, card.Scale, card.MPP, c.Mean, c.Scale, c.MPP)
 	}
 	return params, nil
 }

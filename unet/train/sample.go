@@ -71,14 +71,21 @@ func (s *sampler) draw(n uint64) sample {
 		base = s.config.MPP / m.MPP
 	}
 	in, out := s.config.input()
-	img, warped := s.augment.Sample(r, m.RGB, m.Instances, in, base)
-	got := sample{name: m.Name, image: img}
-	got.finish(s, m, middle(warped, out))
-	return got
+	for tries := 1; ; tries++ {
+		img, warped := s.augment.Sample(r, m.RGB, m.Instances, in, base)
+		got := sample{name: m.Name, image: img}
+		got.finish(s, m, warped, out)
+		if tries == maxTries || slices.Max(got.weights) > 0 {
+			return got
+		}
+	}
 }
 
-// finish cuts instances apart and weighs pixels.
-func (t *sample) finish(s *sampler, m dataset.Image, warped raster.Labels) {
+// maxTries is how often a tile is drawn until some of it is annotated: a region may be a thin part of its rectangle.
+const maxTries = 10
+
+// finish cuts instances apart, weighs pixels, and keeps the middle, of an edge: instances around it have been reckoned with.
+func (t *sample) finish(s *sampler, m dataset.Image, warped raster.Labels, edge int) {
 	unknown := make([]bool, len(warped.Pix))
 	for i, n := range warped.Pix {
 		if n == outside {
@@ -97,17 +104,19 @@ func (t *sample) finish(s *sampler, m dataset.Image, warped raster.Labels) {
 			t.weights[i] = 0
 		}
 	}
+	t.classes, t.weights = middle(t.classes, warped.W, edge), middle(t.weights, warped.W, edge)
+	t.target = raster.Labels{W: edge, H: edge, Pix: middle(t.target.Pix, warped.W, edge)}
 }
 
-// middle cuts the middle of an edge from labels.
-func middle(l raster.Labels, edge int) raster.Labels {
-	if l.W == edge {
-		return l
+// middle returns the middle of a square of values, whose edge is from, in a square of edge to.
+func middle[T any](v []T, from, to int) []T {
+	if from == to {
+		return v
 	}
-	at := (l.W - edge) / 2
-	m := raster.NewLabels(edge, edge)
-	for y := range edge {
-		copy(m.Pix[y*edge:], l.Pix[(y+at)*l.W+at:][:edge])
+	at := (from - to) / 2
+	var m []T
+	for y := range to {
+		m = append(m, v[(y+at)*from+at:][:to]...)
 	}
 	return m
 }
