@@ -231,12 +231,7 @@ func add(ctx context.Context, report *score.Report, model predict.Network, m dat
 		truth, predicted := classes(m, planes, report.Filter.Threshold)
 		report.AddClasses(names, truth, predicted)
 	}
-	foreground := planes[0]
-	for _, p := range planes[1:] {
-		for i, v := range p {
-			foreground[i] += v
-		}
-	}
+	foreground := predict.Highest(planes)
 	m.Forget(foreground)
 	filter := report.Filter
 	if model.Spec().MPP > 0 { // else the filter of its card is in pixels
@@ -253,16 +248,11 @@ func classes(m dataset.Image, planes [][]float32, threshold float64) (truth, pre
 		if m.Outside != nil && m.Outside[i] {
 			continue
 		}
-		background, best, label := 1.0, 0.0, byte(0)
+		best, label := float32(threshold), byte(0) // compared as the filter does
 		for c, p := range planes {
-			v := float64(p[i])
-			background -= v
-			if v > best {
-				best, label = v, byte(c+1)
+			if p[i] > best {
+				best, label = p[i], byte(c+1)
 			}
-		}
-		if best*(1-threshold) <= background*threshold {
-			label = 0
 		}
 		truth, predicted = append(truth, m.Class(n)), append(predicted, label)
 	}

@@ -20,39 +20,42 @@ type Network interface {
 // edge is the core that images are cut into, px, less what is no multiple of the stride, where the network does not insist on one.
 const edge = 1024
 
-// Foreground returns the probability that each pixel of img belongs to anything but class 0, row by row. mpp is the size of its
-// pixels in µm; the network sees the image at its own resolution, or as it is where either is 0.
+// Foreground returns how probable it is for each pixel of img that it is foreground, row by row: the greatest that Classes returns. It is above
+// a threshold where the model's labels, at that threshold, are not 0.
 func Foreground(ctx context.Context, n Network, img raster.RGB, mpp float64) ([]float32, error) {
-	p, err := planes(ctx, n, img, mpp, 1, func(logits []float32, channels, step int, p []float32, _ int) {
-		p[0] = foreground(logits, channels, step)
-	})
+	all, err := Classes(ctx, n, img, mpp)
 	if err != nil {
 		return nil, err
 	}
-	return p[0], nil
+	return Highest(all), nil
 }
 
-// Classes returns the probability that each pixel belongs to class 1, to class 2 and so on, as Foreground returns their sum.
+// Highest returns the greatest value of each pixel, in the memory of the first plane.
+func Highest(planes [][]float32) []float32 {
+	for _, p := range planes[1:] {
+		for i, v := range p {
+			planes[0][i] = max(planes[0][i], v)
+		}
+	}
+	return planes[0]
+}
+
+// Classes returns, for class 1, class 2 and so on, how probable it is for each pixel of img that it is of this class and not background:
+// p/(p+b), where p and b are the softmax of the class and of class 0; with two classes that is the softmax itself. mpp is the size
+// of the image's pixels in µm; the network sees it at its own resolution, or as it is where either is 0.
 func Classes(ctx context.Context, n Network, img raster.RGB, mpp float64) ([][]float32, error) {
-	classes := max(1, n.Spec().Logits-1)
-	return planes(ctx, n, img, mpp, classes, func(logits []float32, channels, step int, p []float32, area int) {
-		all := foreground(logits, channels, step)
-		if channels < 3 {
-			p[0] = all
+	return planes(ctx, n, img, mpp, max(1, n.Spec().Logits-1), func(logits []float32, channels, step int, p []float32, area int) {
+		if channels == 1 {
+			p[0] = sigmoid(logits[0])
 			return
 		}
-		highest, sum := logits[step], 0.0
-		for c := 2; c < channels; c++ {
-			highest = max(highest, logits[c*step])
-		}
 		for c := 1; c < channels; c++ {
-			sum += math.Exp(float64(logits[c*step] - highest))
-		}
-		for c := 1; c < channels; c++ {
-			p[(c-1)*area] = all * float32(math.Exp(float64(logits[c*step]-highest))/sum)
+			p[(c-1)*area] = sigmoid(logits[c*step] - logits[0])
 		}
 	})
 }
+
+func sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
 
 // planes predicts an image at the network's resolution, makes n numbers a pixel of its logits, and brings them back to the image's:
 // of reads the logits of a pixel, which lie step apart, and writes its numbers, which lie area apart.
@@ -116,19 +119,4 @@ func tile(ctx context.Context, n Network, img raster.RGB, x, y, w, h int) ([]flo
 		return nil, fmt.Errorf("tile at %d, %d: %w", x, y, err)
 	}
 	return logits, nil
-}
-
-// foreground is one less the softmax of class 0, or the sigmoid of a single logit.
-func foreground(logits []float32, channels, n int) float32 {
-	if channels == 1 {
-		return float32(1 / (1 + math.Exp(-float64(logits[0]))))
-	}
-	others := 0.0
-	for c := 1; c < channels; c++ {
-		others += math.Exp(float64(logits[c*n] - logits[0]))
-	}
-	if math.IsInf(others, 1) {
-		return 1
-	}
-	return float32(others / (1 + others))
 }

@@ -30,33 +30,61 @@ func noise(t *testing.T, classes, w, h int) (unet.Engine, raster.RGB) {
 	return n, m
 }
 
-// The classes of a pixel add up to its foreground; of two classes the second is all of it, to the bit.
-func TestClassesAddUpToForeground(t *testing.T) {
+// Above a threshold, the foreground of a pixel is what the model's labels say at that threshold, and its class the highest plane.
+func TestForegroundIsWhatTheLabelsSay(t *testing.T) {
 	for _, classes := range []int{2, 3, 5} {
-		for _, mpp := range []float64{0, 0.5, 0.4, 0.9} {
-			n, m := noise(t, classes, 53, 38)
-			want, err := Foreground(t.Context(), n, m, mpp)
+		for _, part := range []float64{0.3, 0.5, 0.8} { // of the pixels that are background
+			s := network.Shape{Depth: 1, Base: 3, Channels: 3, Classes: classes, Same: true}
+			_, m := noise(t, 2, 48, 48)
+			n, err := unet.NewGorgonia(s, s.Init(5), unet.Card{}, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
-			planes, err := Classes(t.Context(), n, m, mpp)
+			p, err := Foreground(t.Context(), n, m, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(planes) != classes-1 {
-				t.Fatalf("%d planes of %d classes", len(planes), classes)
+			n.Close()
+			slices.Sort(p)
+			threshold := float64(p[int(part*float64(len(p)))])
+			if n, err = unet.NewGorgonia(s, s.Init(5), unet.Card{Threshold: threshold}, 1); err != nil {
+				t.Fatal(err)
 			}
-			for i, w := range want {
-				sum := 0.0
-				for _, p := range planes {
-					if p[i] < 0 || p[i] > 1 {
-						t.Fatalf("probability %g", p[i])
-					}
-					sum += float64(p[i])
+			defer n.Close()
+			planes, err := Classes(t.Context(), n, m, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			foreground, err := Foreground(t.Context(), n, m, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := n.Spec().Geometry
+			var in []byte
+			for y := range g.Input(48) {
+				for x := range g.Input(48) {
+					in = append(in, m.At(raster.Reflect(x-g.Before, 48), raster.Reflect(y-g.Before, 48))...)
 				}
-				if math.Abs(sum-float64(w)) > 1e-5 || classes == 2 && planes[0][i] != w {
-					t.Fatalf("%d classes, %g µm/px, pixel %d: %g of all classes, foreground %g", classes, mpp, i, sum, w)
+			}
+			labels := make([]byte, 48*48)
+			if err := n.Predict(t.Context(), 1, in, labels); err != nil {
+				t.Fatal(err)
+			}
+			seen := map[byte]bool{}
+			for i, label := range labels {
+				if math.Abs(float64(foreground[i])-threshold) < 1e-6 {
+					continue // rounding decides
 				}
+				seen[label] = true
+				if (label > 0) != (float64(foreground[i]) > threshold) {
+					t.Fatalf("%d classes, threshold %g, pixel %d: label %d, foreground %g", classes, threshold, i, label, foreground[i])
+				}
+				if label > 0 && planes[label-1][i] != foreground[i] {
+					t.Fatalf("%d classes, pixel %d: label %d has %g of %g", classes, i, label, planes[label-1][i], foreground[i])
+				}
+			}
+			if len(seen) < 2 {
+				t.Errorf("%d classes, threshold %g: only the labels %v", classes, threshold, seen)
 			}
 		}
 	}
