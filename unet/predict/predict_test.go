@@ -34,7 +34,7 @@ func noise(t *testing.T, classes, w, h int) (unet.Engine, raster.RGB) {
 func TestForegroundIsWhatTheLabelsSay(t *testing.T) {
 	for _, classes := range []int{2, 3, 5} {
 		for _, part := range []float64{0.3, 0.5, 0.8} { // of the pixels that are background
-			s := network.Shape{Depth: 1, Base: 3, Channels: 3, Classes: classes, Same: true}
+			s := network.Shape{Depth: 1, Base: 8, Channels: 3, Classes: classes, Same: true}
 			_, m := noise(t, 2, 48, 48)
 			n, err := unet.NewGorgonia(s, s.Init(5), unet.Card{}, 1)
 			if err != nil {
