@@ -18,7 +18,8 @@ type claim struct {
 // object's, sorted by pixel, then distance, then number of the object. An object may claim a pixel several
 // times.
 func claims(l raster.Labels, reach float64) []claim {
-	r, most := int(reach), int32(reach*reach)
+	const rounding = 1e-6 // 0.3 µm at 0.1 µm a pixel are 3 px
+	r, most := int(reach+rounding), int32(reach*reach+rounding)
 	if r == 0 {
 		return nil
 	}

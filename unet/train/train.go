@@ -150,6 +150,9 @@ func (r *Run) Train(ctx context.Context) (best Validated, err error) {
 
 // stop writes a checkpoint because ctx ended.
 func (r *Run) stop(ctx context.Context, s *state) error {
+	if !s.finite() { // and never will be again
+		return fmt.Errorf("%w; the weights are no numbers any more at step %d, and the checkpoint stays that of an earlier one", context.Cause(ctx), s.Step)
+	}
 	if err := r.save(s); err != nil {
 		return fmt.Errorf("%w; no checkpoint at step %d: %w", context.Cause(ctx), s.Step, err)
 	}
@@ -253,8 +256,6 @@ func (r *Run) start() (*state, error) {
 		return nil, err
 	case s.Data != r.Set.SHA256:
 		return nil, fmt.Errorf("%s: the data set has changed since the checkpoint: start anew in another folder", r.Dir)
-	case s.Card.Version == "" && s.Card.TrainingSet == "": // of a program that did not keep it
-		s.Card = r.Card
 	}
 	metrics := filepath.Join(r.Dir, MetricsName)
 	if info, err := os.Stat(metrics); s.Metrics > 0 && (err != nil || info.Size() < s.Metrics) {
