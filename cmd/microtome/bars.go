@@ -99,5 +99,5 @@ func (b *bars) left() string {
 	if mpx == 0 {
 		return ""
 	}
-	return (time.Duration((b.total-mpx)/perSecond) * time.Second).String() + " left"
+	return left(b.total-mpx, 1/perSecond)
 }

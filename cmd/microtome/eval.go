@@ -216,7 +216,7 @@ func (o *evalOptions) score(ctx context.Context, model predict.Network, images [
 			return nil, fmt.Errorf("%s: %w", m.Name, err)
 		}
 		each := time.Since(began).Seconds() / float64(i+1)
-		j.progress(i+1, fmt.Sprintf("%s  %s", m.Name, left(len(images)-i-1, each)), fields{"image": i + 1, "images": len(images)})
+		j.progress(i+1, fmt.Sprintf("%s  %s", m.Name, left(float64(len(images)-i-1), each)), fields{"image": i + 1, "images": len(images)})
 	}
 	return report, nil
 }

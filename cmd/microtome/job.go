@@ -4,14 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
 )
 
 // A job tells a person, or a log, how one long piece of work goes on, such as training: on a terminal it shows a bar with
@@ -35,7 +33,7 @@ const logEvery = 30 * time.Second
 func newJob(ctx context.Context, w io.Writer, stopping string) *job {
 	j := &job{display: display{w: w}}
 	j.text.Store(new(string))
-	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+	if !isTerminal(w) {
 		l := zerolog.New(w).With().Timestamp().Logger()
 		j.log = &l
 	}
@@ -99,6 +97,6 @@ func (j *job) close() {
 }
 
 // left is how long the rest takes, as a person reads it.
-func left(n int, seconds float64) string {
-	return (time.Duration(float64(n)*seconds) * time.Second).String() + " left"
+func left(n, seconds float64) string {
+	return (time.Duration(n*seconds) * time.Second).String() + " left"
 }

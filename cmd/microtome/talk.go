@@ -21,7 +21,7 @@ type talker interface {
 // newTalker returns progress bars where w is a terminal, and JSON lines elsewhere. It says so when ctx is
 // interrupted.
 func newTalker(ctx context.Context, w io.Writer) talker {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if isTerminal(w) {
 		b := newBars(w)
 		b.quiet = onInterrupt(ctx, func() { b.say("%s", stopping) })
 		return b
@@ -29,6 +29,12 @@ func newTalker(ctx context.Context, w io.Writer) talker {
 	l := logger{Logger: zerolog.New(w).With().Timestamp().Logger()}
 	l.quiet = onInterrupt(ctx, func() { l.Info().Msg(stopping) })
 	return l
+}
+
+// isTerminal reports whether a person looks at what is written to w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 const stopping = "stopping; press Ctrl-C again to stop at once"

@@ -30,7 +30,7 @@ func (j *job) listen(r *train.Run) {
 	var mean recent
 	r.Step = func(s train.Step) {
 		mean.add(s)
-		text := fmt.Sprintf("loss %.3f  IoU %.3f  %.2f s/step  %s", mean.loss, mean.iou, mean.seconds, left(s.Steps-s.Step, mean.seconds))
+		text := fmt.Sprintf("loss %.3f  IoU %.3f  %.2f s/step  %s", mean.loss, mean.iou, mean.seconds, left(float64(s.Steps-s.Step), mean.seconds))
 		if s.Validates {
 			text = "validating"
 		}

@@ -2,6 +2,7 @@ package train
 
 import (
 	"cmp"
+	"image"
 	"math/rand/v2"
 	"slices"
 
@@ -114,11 +115,7 @@ func middle[T any](v []T, from, to int) []T {
 		return v
 	}
 	at := (from - to) / 2
-	var m []T
-	for y := range to {
-		m = append(m, v[(y+at)*from+at:][:to]...)
-	}
-	return m
+	return part(v, from, image.Rect(at, at, at+to, at+to))
 }
 
 // feed writes what the network's inputs want: planes of the image, and the weight of each pixel at its class, divided by total.
