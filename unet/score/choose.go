@@ -38,13 +38,13 @@ func (g Grid) filters() []Filter {
 	return all
 }
 
-// Choose returns the filter of a valid grid that has the greatest F1 at IoU 0.5 over all cases, and its
-// counts. Among equals it takes the greatest mean F1, then the filter that does least: of least Grow, of
+// Choose returns the filter of a valid grid that has the greatest F1 at IoU 0.5 over all cases.
+// Among equals it takes the greatest mean F1, then the filter that does least: of least Grow, of
 // least MinArea, of least MinPeak, of the Threshold nearest to one half.
 //
 // The parts of an image are found once a threshold, and their overlaps with the truth once a growth;
 // filters select from these.
-func Choose(cases []Case, g Grid) (Filter, Objects) {
+func Choose(cases []Case, g Grid) Filter {
 	filters := g.filters()
 	sums := make([]Objects, len(filters)) // without what AJI, SQ, merges and splits need
 	for _, c := range cases {
@@ -67,11 +67,7 @@ func Choose(cases []Case, g Grid) (Filter, Objects) {
 			best = i
 		}
 	}
-	var total Objects
-	for _, c := range cases {
-		total.Add(newOverlap(c.Truth, filters[best].Pixels(c.MPP).Objects(c.P, c.Truth.W, c.Truth.H)).objects())
-	}
-	return filters[best], total
+	return filters[best]
 }
 
 // better is negative when filter f, with counts a, is to be chosen before filter g, with counts b.

@@ -65,7 +65,7 @@ func (v *validator) validate(ctx context.Context, p network.Params) (_ Validated
 	if len(cases) == 0 {
 		return Validated{Filter: score.NewDefaultFilter()}, nil, nil
 	}
-	f, _ := score.Choose(cases, v.config.filters())
+	f := score.Choose(cases, v.config.filters())
 	var total score.Counts
 	var views []view
 	for i, c := range cases {
