@@ -39,7 +39,7 @@ func (p *Pipeline) Run(ctx context.Context, paths iter.Seq2[string, error]) erro
 		return err
 	}
 	res := &results{out: p.Config.Out, force: p.Config.Force, claimed: map[string]bool{}}
-	if text := p.Model.Spec().Warning; text != "" {
+	for _, text := range p.Model.Spec().Warnings {
 		p.Events.warn("", text)
 	}
 	var failed RunError

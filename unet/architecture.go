@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"microtome/unet/network"
+	"microtome/unet/onnx"
 )
 
 // Upsampling is how a U-Net doubles the size of its feature maps on the way up.
@@ -79,14 +80,14 @@ func (a Architecture) onnx(g Geometry) ([]byte, error) {
 	for level := range a.Depth {
 		x = b.convolutions(fmt.Sprintf("down%d", level), x, channels, width)
 		skips = append(skips, x)
-		x = b.node("MaxPool", []string{x}, attribute("kernel_shape", []int{2, 2}), attribute("strides", []int{2, 2}))
+		x = b.node("MaxPool", []string{x}, onnx.Attr("kernel_shape", []int{2, 2}), onnx.Attr("strides", []int{2, 2}))
 		channels, width = width, 2*width
 	}
 	x = b.convolutions("bottom", x, channels, width)
 	for level := a.Depth - 1; level >= 0; level-- {
 		x = b.up(fmt.Sprintf("up%d", level), x, width)
 		width /= 2
-		x = b.node("Concat", []string{b.crop(skips[level], level), x}, attribute("axis", 1))
+		x = b.node("Concat", []string{b.crop(skips[level], level), x}, onnx.Attr("axis", 1))
 		x = b.convolutions(fmt.Sprintf("join%d", level), x, 2*width, width)
 	}
 	x = b.conv("head", x, width, a.Classes, 1)
@@ -97,55 +98,67 @@ func (a Architecture) onnx(g Geometry) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		meta = append(meta, [2]string{keyArchitecture, string(shape)})
+		meta = append(meta, onnx.Entry{Key: keyArchitecture, Value: string(shape)})
 	}
-	return b.model(meta), nil
+	return b.file(meta), nil
 }
 
 // metadataOf returns what stands in the file for readers of the model.
-func metadataOf(c Card, channels int, g Geometry) [][2]string {
+func metadataOf(c Card, channels int, g Geometry) []onnx.Entry {
 	c.Classes = classNames(c.Classes, channels)
-	return append(c.metadata(), [][2]string{
-		{keyStride, strconv.Itoa(g.Stride)},
-		{keyBefore, strconv.Itoa(g.Before)},
-		{keyAfter, strconv.Itoa(g.After)},
+	return append(c.metadata(), []onnx.Entry{
+		{Key: keyStride, Value: strconv.Itoa(g.Stride)},
+		{Key: keyBefore, Value: strconv.Itoa(g.Before)},
+		{Key: keyAfter, Value: strconv.Itoa(g.After)},
 	}...)
 }
+
+// opset is the version of the ONNX operators that microtome writes.
+const opset = 17
 
 // A builder adds the nodes of a network to a graph.
 type builder struct {
 	Architecture
-	graph
+	onnx.Graph
 	opset    int64
 	prefix   string  // before all names
 	handicap float32 // of foreground; see [Card]
 }
 
 // node adds a node and returns the name of its output.
-func (b *builder) node(op string, inputs []string, attributes ...message) string {
-	name := fmt.Sprintf("%s%s_%d", b.prefix, strings.ToLower(op), len(b.nodes))
-	b.nodes = append(b.nodes, node(op, name, inputs, attributes...))
-	return name
+func (b *builder) node(op string, inputs []string, attributes ...onnx.Attribute) string {
+	return b.named(op, fmt.Sprintf("%s%s_%d", b.prefix, strings.ToLower(op), len(b.Nodes)), inputs, attributes...)
+}
+
+// named adds a node and gives its output, and itself, a name.
+func (b *builder) named(op, output string, inputs []string, attributes ...onnx.Attribute) string {
+	b.Nodes = append(b.Nodes, &onnx.Node{Op: op, Name: output, Inputs: inputs, Outputs: []string{output}, Attributes: attributes})
+	return output
 }
 
 // floats adds a constant and returns its name.
 func (b *builder) floats(name string, dims []int, v ...float32) string {
-	name = b.prefix + name
-	b.initializers = append(b.initializers, floats(name, dims, v...))
-	return name
+	b.Weights = append(b.Weights, onnx.FloatTensor(b.prefix+name, dims, v...))
+	return b.prefix + name
 }
 
 func (b *builder) int64s(name string, v ...int64) string {
-	name = b.prefix + name
-	b.initializers = append(b.initializers, int64s(name, v...))
-	return name
+	b.Weights = append(b.Weights, onnx.IntTensor(b.prefix+name, v...))
+	return b.prefix + name
+}
+
+// file encodes the graph with metadata in the order given.
+func (b *builder) file(metadata []onnx.Entry) []byte {
+	b.Name = "microtome"
+	m := onnx.Model{IR: 8, Producer: "microtome", Opsets: []onnx.Opset{{Version: opset}}, Graph: &b.Graph, Meta: metadata}
+	return m.Encode()
 }
 
 // normalise adds the input and what turns it from bytes, pixel by pixel, into planes of numbers.
 func (b *builder) normalise() string {
-	b.inputs = append(b.inputs, value(inputName, typeUint8, "n", "h", "w", b.shape().Channels))
-	x := b.node("Transpose", []string{inputName}, attribute("perm", []int{0, 3, 1, 2}))
-	x = b.node("Cast", []string{x}, attribute("to", typeFloat))
+	b.Inputs = append(b.Inputs, onnx.NewValue(inputName, onnx.Uint8, "n", "h", "w", b.shape().Channels))
+	x := b.node("Transpose", []string{inputName}, onnx.Attr("perm", []int{0, 3, 1, 2}))
+	x = b.node("Cast", []string{x}, onnx.Attr("to", onnx.Float32))
 	x = b.node("Sub", []string{x, b.floats("mean", nil, b.Card.Mean)})
 	return b.node("Mul", []string{x, b.floats("scale", nil, b.Card.scale())})
 }
@@ -162,18 +175,18 @@ func (b *builder) conv(name, x string, in, out, kernel int) string {
 		pad = kernel / 2
 	}
 	w, bias := b.parameters(name, []int{out, in, kernel, kernel}, out)
-	return b.node("Conv", []string{x, w, bias}, attribute("kernel_shape", []int{kernel, kernel}), attribute("pads", []int{pad, pad, pad, pad}))
+	return b.node("Conv", []string{x, w, bias}, onnx.Attr("kernel_shape", []int{kernel, kernel}), onnx.Attr("pads", []int{pad, pad, pad, pad}))
 }
 
 // up adds what doubles the size of x and halves its channels.
 func (b *builder) up(name, x string, channels int) string {
 	if b.Up == Transposed {
 		w, bias := b.parameters(name, []int{channels, channels / 2, 2, 2}, channels/2)
-		return b.node("ConvTranspose", []string{x, w, bias}, attribute("kernel_shape", []int{2, 2}), attribute("strides", []int{2, 2}))
+		return b.node("ConvTranspose", []string{x, w, bias}, onnx.Attr("kernel_shape", []int{2, 2}), onnx.Attr("strides", []int{2, 2}))
 	}
-	mode := []message{attribute("mode", "nearest"), attribute("coordinate_transformation_mode", "asymmetric"), attribute("nearest_mode", "floor")}
+	mode := []onnx.Attribute{onnx.Attr("mode", "nearest"), onnx.Attr("coordinate_transformation_mode", "asymmetric"), onnx.Attr("nearest_mode", "floor")}
 	if b.Up == Linear {
-		mode = []message{attribute("mode", "linear"), attribute("coordinate_transformation_mode", "half_pixel")}
+		mode = []onnx.Attribute{onnx.Attr("mode", "linear"), onnx.Attr("coordinate_transformation_mode", "half_pixel")}
 	}
 	scales := b.floats(name+".scales", []int{4}, 1, 1, 2, 2)
 	x = b.node("Resize", []string{x, "", scales}, mode...)
@@ -226,6 +239,9 @@ func (b *builder) slice(x, name string, first, last int64) string {
 	if last == 0 {
 		end = math.MaxInt64
 	}
+	if b.opset < 10 { // ONNX operators, Slice: attributes until then
+		return b.node("Slice", []string{x}, onnx.Attr("starts", []int64{first, first}), onnx.Attr("ends", []int64{end, end}), onnx.Attr("axes", []int{2, 3}))
+	}
 	return b.node("Slice", []string{
 		x,
 		b.int64s(name+".starts", first, first),
@@ -234,10 +250,18 @@ func (b *builder) slice(x, name string, first, last int64) string {
 	})
 }
 
+// cut returns elements first … last-1 along an axis.
+func (b *builder) cut(x, name string, axis, first, last int64) string {
+	if b.opset < 10 {
+		return b.node("Slice", []string{x}, onnx.Attr("starts", []int64{first}), onnx.Attr("ends", []int64{last}), onnx.Attr("axes", []int64{axis}))
+	}
+	return b.node("Slice", []string{x, b.int64s(name+".start", first), b.int64s(name+".end", last), b.int64s(name+".axis", axis)})
+}
+
 // squeeze drops the axis of the channels, which is 1 long.
 func (b *builder) squeeze(x string) string {
 	if b.opset < 13 { // ONNX operators, Squeeze: an attribute until then
-		return b.node("Squeeze", []string{x}, attribute("axes", []int{1}))
+		return b.node("Squeeze", []string{x}, onnx.Attr("axes", []int{1}))
 	}
 	return b.node("Squeeze", []string{x, b.int64s("class_axis", 1)})
 }
@@ -248,8 +272,8 @@ func (b *builder) squeeze(x string) string {
 func (b *builder) finish(x string, g Geometry, origin, classes int) {
 	x = b.slice(x, "core", int64(g.Before-origin), int64(g.After-origin))
 	labels, logits := b.prefix+labelsName, b.prefix+logitsName
-	b.nodes = append(b.nodes, node("Identity", logits, []string{x}))
-	b.outputs = append(b.outputs, value(labels, typeUint8, "n", "core_h", "core_w"), value(logits, typeFloat, "n", classes, "core_h", "core_w"))
+	b.named("Identity", logits, []string{x})
+	b.Outputs = append(b.Outputs, onnx.NewValue(labels, onnx.Uint8, "n", "core_h", "core_w"), onnx.NewValue(logits, onnx.Float32, "n", classes, "core_h", "core_w"))
 	var chosen string
 	if classes > 1 {
 		x := logits
@@ -260,21 +284,9 @@ func (b *builder) finish(x string, g Geometry, origin, classes int) {
 			}
 			x = b.node("Add", []string{x, b.floats("handicap", []int{1, classes, 1, 1}, pay...)})
 		}
-		chosen = b.node("ArgMax", []string{x}, attribute("axis", 1), attribute("keepdims", 0))
+		chosen = b.node("ArgMax", []string{x}, onnx.Attr("axis", 1), onnx.Attr("keepdims", 0))
 	} else {
 		chosen = b.squeeze(b.node("Greater", []string{logits, b.floats("zero", nil, b.handicap)}))
 	}
-	b.nodes = append(b.nodes, node("Cast", labels, []string{chosen}, attribute("to", typeUint8)))
+	b.named("Cast", labels, []string{chosen}, onnx.Attr("to", onnx.Uint8))
 }
-
-// Names in microtome's form of a model.
-const (
-	inputName  = "image"
-	labelsName = "labels"
-	logitsName = "logits"
-
-	keyStride = "microtome.stride"
-	keyBefore = "microtome.before"
-	keyAfter  = "microtome.after"
-	keyOrigin = "microtome.origin"
-)

@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"maps"
 	"slices"
+
+	"microtome/unet/onnx"
 )
 
 // nuclei is the model that docs/nuclei tells of, as microtome train wrote it.
@@ -29,10 +31,10 @@ const passthroughThreshold = 200
 func passthrough() ([]byte, error) {
 	g := Geometry{Stride: 1}
 	b := &builder{opset: opset}
-	b.inputs = append(b.inputs, value(inputName, typeUint8, "n", "h", "w", 3))
+	b.Inputs = append(b.Inputs, onnx.NewValue(inputName, onnx.Uint8, "n", "h", "w", 3))
 	green := b.node("Slice", []string{inputName, b.int64s("first", 1), b.int64s("end", 2), b.int64s("band", 3)})
-	x := b.node("Cast", []string{b.node("Transpose", []string{green}, attribute("perm", []int{0, 3, 1, 2}))}, attribute("to", typeFloat))
+	x := b.node("Cast", []string{b.node("Transpose", []string{green}, onnx.Attr("perm", []int{0, 3, 1, 2}))}, onnx.Attr("to", onnx.Float32))
 	x = b.node("Sub", []string{b.floats("threshold", nil, passthroughThreshold), x})
 	b.finish(x, g, 0, 1)
-	return b.model(metadataOf(Card{Name: "passthrough", Classes: []string{"background", "tissue"}}, 1, g)), nil
+	return b.file(metadataOf(Card{Name: "passthrough", Classes: []string{"background", "tissue"}}, 1, g)), nil
 }

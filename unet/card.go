@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"microtome/unet/onnx"
 )
 
 // A Card is what a model says of itself, in the metadata of its file under microtome.*. The zero value of
@@ -114,29 +116,29 @@ func (c Card) handicap() float32 {
 }
 
 // metadata returns the card as keys and values, without fields that are zero.
-func (c Card) metadata() [][2]string {
-	var all [][2]string
-	for _, kv := range [][2]string{
-		{keyName, c.Name},
-		{keyClasses, strings.Join(c.Classes, ",")},
-		{keyColors, strings.Join(c.Colors, ",")},
-		{keyMPP, number(c.MPP, 64)},
-		{keyMean, number(float64(c.Mean), 32)},
-		{keyScale, number(float64(c.Scale), 32)},
-		{keyThreshold, number(c.Threshold, 64)},
-		{keyMinArea, number(c.MinArea, 64)},
-		{keyMinPeak, number(c.MinPeak, 64)},
-		{keyGrow, number(c.Grow, 64)},
-		{keyTrainingSet, c.TrainingSet},
-		{keyTrainingSHA256, c.TrainingSHA256},
-		{keyRecipe, c.Recipe},
-		{keySeed, strings.TrimPrefix(strconv.FormatUint(c.Seed, 10), "0")},
-		{keyVersion, c.Version},
-		{keyMetrics, c.Metrics},
-		{keyDescription, c.Description},
-		{keyLicence, c.Licence},
+func (c Card) metadata() []onnx.Entry {
+	var all []onnx.Entry
+	for _, kv := range []onnx.Entry{
+		{Key: keyName, Value: c.Name},
+		{Key: keyClasses, Value: strings.Join(c.Classes, ",")},
+		{Key: keyColors, Value: strings.Join(c.Colors, ",")},
+		{Key: keyMPP, Value: number(c.MPP, 64)},
+		{Key: keyMean, Value: number(float64(c.Mean), 32)},
+		{Key: keyScale, Value: number(float64(c.Scale), 32)},
+		{Key: keyThreshold, Value: number(c.Threshold, 64)},
+		{Key: keyMinArea, Value: number(c.MinArea, 64)},
+		{Key: keyMinPeak, Value: number(c.MinPeak, 64)},
+		{Key: keyGrow, Value: number(c.Grow, 64)},
+		{Key: keyTrainingSet, Value: c.TrainingSet},
+		{Key: keyTrainingSHA256, Value: c.TrainingSHA256},
+		{Key: keyRecipe, Value: c.Recipe},
+		{Key: keySeed, Value: strings.TrimPrefix(strconv.FormatUint(c.Seed, 10), "0")},
+		{Key: keyVersion, Value: c.Version},
+		{Key: keyMetrics, Value: c.Metrics},
+		{Key: keyDescription, Value: c.Description},
+		{Key: keyLicence, Value: c.Licence},
 	} {
-		if kv[1] != "" {
+		if kv.Value != "" {
 			all = append(all, kv)
 		}
 	}
@@ -151,25 +153,25 @@ func number(v float64, bits int) string {
 	return strconv.FormatFloat(v, 'g', -1, bits)
 }
 
-// card reads the metadata. Models that are brought into our form keep their normalisation, which may differ by
-// channel, and their output, which no threshold is known for, to themselves.
-func (f *onnxFile) card() (Card, error) {
+// readCard reads the metadata. The normalisation of models that are brought into our form may differ by channel, and is
+// no part of it.
+func readCard(m *onnx.Model) (Card, error) {
 	c := Card{
-		Name: f.meta[keyName], TrainingSet: f.meta[keyTrainingSet], TrainingSHA256: f.meta[keyTrainingSHA256], Recipe: f.meta[keyRecipe],
-		Version: f.meta[keyVersion], Metrics: f.meta[keyMetrics], Description: f.meta[keyDescription], Licence: f.meta[keyLicence],
+		Name: m.Get(keyName), TrainingSet: m.Get(keyTrainingSet), TrainingSHA256: m.Get(keyTrainingSHA256), Recipe: m.Get(keyRecipe),
+		Version: m.Get(keyVersion), Metrics: m.Get(keyMetrics), Description: m.Get(keyDescription), Licence: m.Get(keyLicence),
 	}
 	for key, to := range map[string]*[]string{keyClasses: &c.Classes, keyColors: &c.Colors} {
-		if text := f.meta[key]; text != "" {
+		if text := m.Get(key); text != "" {
 			*to = strings.Split(text, ",")
 		}
 	}
 	var mean, scale float64
-	numbers := map[string]*float64{keyMPP: &c.MPP, keyMinArea: &c.MinArea, keyMinPeak: &c.MinPeak, keyGrow: &c.Grow}
-	if f.standard() {
-		numbers[keyMean], numbers[keyScale], numbers[keyThreshold] = &mean, &scale, &c.Threshold
+	numbers := map[string]*float64{keyMPP: &c.MPP, keyMinArea: &c.MinArea, keyMinPeak: &c.MinPeak, keyGrow: &c.Grow, keyThreshold: &c.Threshold}
+	if standard(m) {
+		numbers[keyMean], numbers[keyScale] = &mean, &scale
 	}
 	for key, to := range numbers {
-		if text := f.meta[key]; text != "" {
+		if text := m.Get(key); text != "" {
 			var err error
 			if *to, err = strconv.ParseFloat(text, 64); err != nil {
 				return c, fmt.Errorf("metadata %s is %q: give a number", key, text)
@@ -177,7 +179,7 @@ func (f *onnxFile) card() (Card, error) {
 		}
 	}
 	c.Mean, c.Scale = float32(mean), float32(scale)
-	if text := f.meta[keySeed]; text != "" {
+	if text := m.Get(keySeed); text != "" {
 		var err error
 		if c.Seed, err = strconv.ParseUint(text, 10, 64); err != nil {
 			return c, fmt.Errorf("metadata %s is %q: give a whole number", keySeed, text)

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"microtome/unet/onnx"
 )
 
 // A device is where a session runs.
@@ -37,8 +39,8 @@ func parseDevice(name string) (device, error) {
 }
 
 // session makes a session of a model that gives one of its outputs. Options of a provider that failed
-// are not used again. blocked lets ONNX Runtime lay out channels in blocks; see [onnxFile.footprint].
-func (d device) session(f *onnxFile, output string, blocked bool) (*ort.DynamicAdvancedSession, error) {
+// are not used again. blocked lets ONNX Runtime lay out channels in blocks; see [footprint].
+func (d device) session(m *onnx.Model, output string, blocked bool) (*ort.DynamicAdvancedSession, error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, fmt.Errorf("onnxruntime: %s", firstLine(err))
@@ -63,7 +65,11 @@ func (d device) session(f *onnxFile, output string, blocked bool) (*ort.DynamicA
 	if err := d.append(options); err != nil {
 		return nil, err
 	}
-	s, err := ort.NewDynamicAdvancedSessionWithONNXData(f.only(output), []string{f.inputs[0].name}, []string{output}, options)
+	var inputs []string
+	for _, in := range m.Graph.Inputs {
+		inputs = append(inputs, in.Name)
+	}
+	s, err := ort.NewDynamicAdvancedSessionWithONNXData(only(m, output), inputs, []string{output}, options)
 	if err != nil {
 		return nil, fmt.Errorf("onnxruntime cannot use the model: %s", firstLine(err))
 	}

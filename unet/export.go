@@ -1,15 +1,14 @@
 package unet
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"strings"
 
 	"microtome/unet/network"
+	"microtome/unet/onnx"
 )
 
 // keyArchitecture is the key of the network.Shape, as JSON, in the metadata.
@@ -34,19 +33,19 @@ func architectureOf(s network.Shape, c Card) Architecture {
 // Import reads back what [Export] wrote; also a network that [Architecture.ONNX] wrote, if it upsamples by
 // transposed convolution.
 func Import(data []byte) (network.Shape, network.Params, Card, error) {
-	f, err := parseONNX(data)
+	m, err := onnx.Decode(data)
 	if err != nil {
 		return network.Shape{}, nil, Card{}, err
 	}
-	return f.trained()
+	return trained(m)
 }
 
 var errNotTrained = errors.New("the file is not as microtome's training wrote it")
 
 // trained reads a model of our own.
-func (f *onnxFile) trained() (s network.Shape, p network.Params, c Card, err error) {
-	text, ok := f.meta[keyArchitecture]
-	if !ok {
+func trained(m *onnx.Model) (s network.Shape, p network.Params, c Card, err error) {
+	text := m.Get(keyArchitecture)
+	if text == "" {
 		return s, nil, c, errNotTrained
 	}
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
@@ -55,10 +54,10 @@ func (f *onnxFile) trained() (s network.Shape, p network.Params, c Card, err err
 	if err := s.Validate(); err != nil {
 		return s, nil, c, fmt.Errorf("metadata %s: %s", keyArchitecture, firstLine(err))
 	}
-	if c, err = f.card(); err != nil {
+	if c, err = readCard(m); err != nil {
 		return s, nil, c, err
 	}
-	p, err = f.params(s)
+	p, err = readParams(m.Graph, s)
 	if err != nil {
 		return s, nil, c, err
 	}
@@ -67,37 +66,32 @@ func (f *onnxFile) trained() (s network.Shape, p network.Params, c Card, err err
 	if err != nil {
 		return s, nil, c, err
 	}
-	g, err := parseONNX(again)
+	own, err := onnx.Decode(again)
 	if err != nil {
 		return s, nil, c, err
 	}
-	if !reflect.DeepEqual(f.nodes, g.nodes) || !reflect.DeepEqual(f.weights, g.weights) {
+	if !reflect.DeepEqual(m.Graph, own.Graph) {
 		return s, nil, c, errNotTrained
 	}
 	return s, p, c, nil
 }
 
-// params reads the weights of a network from the file's.
-func (f *onnxFile) params(s network.Shape) (network.Params, error) {
+// readParams reads the weights of a network from the file's.
+func readParams(g *onnx.Graph, s network.Shape) (network.Params, error) {
 	p := s.Layout() // the file says what it holds, so nothing is made before that is checked
 	for i := range p {
-		w := f.weights[p[i].Name]
 		n := 1
 		for _, d := range p[i].Shape {
 			n *= d
 		}
-		if w.kind != typeFloat || len(w.raw) != 4*n {
+		values := g.Weight(p[i].Name).Float32s()
+		if len(values) != n {
 			return nil, errNotTrained
 		}
-		values := make([]float32, n)
-		for k := range values {
-			values[k] = math.Float32frombits(binary.LittleEndian.Uint32(w.raw[4*k:]))
-		}
 		if up(p[i]) {
-			p[i].Value = rearranged(values, p[i].Shape[1], p[i].Shape[0])
-		} else {
-			p[i].Value = values
+			values = rearranged(values, p[i].Shape[1], p[i].Shape[0])
 		}
+		p[i].Value = values
 	}
 	return p, nil
 }

@@ -1,9 +1,11 @@
 package unet
 
 import (
-	"encoding/binary"
+	"cmp"
 	"math"
 	"slices"
+
+	"microtome/unet/onnx"
 )
 
 // channelBlock is what ONNX Runtime rounds the channels of a convolution up to in its blocked layout:
@@ -19,19 +21,19 @@ const exactTerms = 128
 // for any tile, and wide networks are faster (base 16: by a third); but narrow ones are slower and larger
 // by as much as they are padded. Haematoxylin, of 1 to 4 channels, takes half the time and a third of
 // the memory without.
-func (f *onnxFile) footprint() (perPixel float64, blocked bool) {
-	plain, padded := f.bytesPerPixel(1), f.bytesPerPixel(channelBlock)
-	if padded > 1.5*plain && f.terms() <= exactTerms {
+func footprint(g *onnx.Graph) (perPixel float64, blocked bool) {
+	plain, padded := bytesPerPixel(g, 1), bytesPerPixel(g, channelBlock)
+	if padded > 1.5*plain && terms(g) <= exactTerms {
 		return plain, false
 	}
 	return padded, true
 }
 
 // terms returns the most products that a convolution of the graph sums.
-func (f *onnxFile) terms() int64 {
+func terms(g *onnx.Graph) int64 {
 	var most int64
-	for _, n := range f.nodes {
-		if w := f.weight(n, 1).dims; len(w) == 4 && n.op == "Conv" {
+	for _, n := range g.Nodes {
+		if w := weight(g, n, 1).Dims; len(w) == 4 && n.Op == "Conv" {
 			most = max(most, w[1]*w[2]*w[3])
 		}
 	}
@@ -42,80 +44,73 @@ func (f *onnxFile) terms() int64 {
 // come in blocks and each tensor lives from the node that makes it to the last that reads it. Sizes are
 // followed through the operators that segmentation networks are made of; an operator not known here
 // counts as giving what it takes. Damaged graphs give a number too: ONNX Runtime refuses them.
-func (f *onnxFile) bytesPerPixel(block float64) float64 {
+func bytesPerPixel(g *onnx.Graph, block float64) float64 {
 	type size struct{ channels, area, width float64 } // area: pixels a pixel of the input; width: bytes a value
 	sizes := map[string]size{}
 	last := map[string]int{}
-	for _, in := range f.inputs {
-		sizes[in.name] = size{3, 1, 1}
+	for _, in := range g.Inputs {
+		sizes[in.Name] = size{3, 1, 1}
 	}
-	for i, n := range f.nodes {
-		for _, in := range n.inputs {
+	for i, n := range g.Nodes {
+		for _, in := range n.Inputs {
 			last[in] = i
 		}
 	}
 	alive, most := 0.0, 0.0
-	for i, n := range f.nodes {
+	for i, n := range g.Nodes {
 		var s size
-		if len(n.inputs) > 0 {
-			s = sizes[n.inputs[0]]
+		if len(n.Inputs) > 0 {
+			s = sizes[n.Inputs[0]]
 		}
 		stride := 1.0
-		if v := n.ints["strides"]; len(v) == 2 {
+		if v := n.Ints("strides"); len(v) == 2 {
 			stride = float64(v[0]) * float64(v[1])
 		}
 		work := 0.0 // beside what goes in and out
-		switch n.op {
+		switch n.Op {
 		case "Conv":
-			if w := f.weight(n, 1); len(w.dims) == 4 {
+			if w := weight(g, n, 1); len(w.Dims) == 4 {
 				if block > 1 {
 					work = s.channels * s.area * s.width // reordered into blocks
 				}
-				s.channels = math.Ceil(float64(w.dims[0])/block) * block
+				s.channels = math.Ceil(float64(w.Dims[0])/block) * block
 			}
 			s.area /= stride
 		case "ConvTranspose":
-			if w := f.weight(n, 1); len(w.dims) == 4 {
-				work = float64(w.dims[1]) * float64(w.dims[2]) * float64(w.dims[3]) * s.area * s.width // columns before they are summed
-				s.channels = float64(w.dims[1])
+			if w := weight(g, n, 1); len(w.Dims) == 4 {
+				work = float64(w.Dims[1]) * float64(w.Dims[2]) * float64(w.Dims[3]) * s.area * s.width // columns before they are summed
+				s.channels = float64(w.Dims[1])
 			}
 			s.area *= stride
 		case "MaxPool", "AveragePool":
 			s.area /= stride
 		case "Resize", "Upsample":
-			scales := f.weight(n, 2)
-			if n.op == "Upsample" {
-				scales = f.weight(n, 1)
+			scales := weight(g, n, 2)
+			if n.Op == "Upsample" {
+				scales = weight(g, n, 1)
 			}
-			if raw := scales.raw; len(raw) == 16 {
-				for k := 8; k < 16; k += 4 {
-					s.area *= float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[k:])))
-				}
+			if by := scales.Float32s(); len(by) == 4 {
+				s.area *= float64(by[2]) * float64(by[3])
 			}
 		case "Concat":
 			s.channels = 0
-			for _, in := range n.inputs {
+			for _, in := range n.Inputs {
 				s.channels += sizes[in].channels
 			}
 		case "Cast":
-			if to := n.ints["to"]; len(to) == 1 {
-				s.width = map[int64]float64{typeFloat: 4, typeUint8: 1, typeBool: 1}[to[0]]
-				if s.width == 0 {
-					s.width = 8
-				}
-			}
+			s.width = float64(cmp.Or(onnx.Size(n.Int("to", 0)), 8))
 		case "ArgMax":
 			s.channels, s.width = 1, 8
 		case "Greater", "Less":
 			s.width = 1
 		}
-		for _, out := range n.outputs {
+		for _, out := range n.Outputs {
 			sizes[out] = s
 			alive += s.channels * s.area * s.width
 		}
 		most = max(most, alive+work)
-		for _, name := range slices.Concat(n.inputs, n.outputs) {
-			if at, read := last[name]; (read && at == i) || (!read && !f.isOutput(name)) {
+		for _, name := range slices.Concat(n.Inputs, n.Outputs) {
+			if at, read := last[name]; (read && at == i) || (!read && !slices.ContainsFunc(g.Outputs, func(v onnx.Value) bool { return v.Name == name })) {
 				s := sizes[name]
 				alive -= s.channels * s.area * s.width
 				delete(sizes, name)
@@ -128,19 +123,10 @@ func (f *onnxFile) bytesPerPixel(block float64) float64 {
 	return most
 }
 
-// weight returns the initializer that is an input of a node.
-func (f *onnxFile) weight(n opNode, input int) weight {
-	if input >= len(n.inputs) {
-		return weight{}
+// weight returns the constant that is an input of a node.
+func weight(g *onnx.Graph, n *onnx.Node, input int) *onnx.Tensor {
+	if t := g.Weight(n.Input(input)); t != nil {
+		return t
 	}
-	return f.weights[n.inputs[input]]
-}
-
-func (f *onnxFile) isOutput(name string) bool {
-	for _, o := range f.outputs {
-		if o.name == name {
-			return true
-		}
-	}
-	return false
+	return &onnx.Tensor{}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"microtome/unet/network"
+	"microtome/unet/onnx"
 	"microtome/unet/ops"
 )
 
@@ -45,8 +46,8 @@ func NewGorgonia(s network.Shape, params network.Params, c Card, threads int) (E
 }
 
 // openGorgonia is for a file that microtome wrote.
-func openGorgonia(f *onnxFile, spec Spec) (Engine, error) {
-	s, params, _, err := f.trained()
+func openGorgonia(m *onnx.Model, spec Spec) (Engine, error) {
+	s, params, _, err := trained(m)
 	if err == nil && spec.Geometry != architectureOf(s, Card{}).Geometry() {
 		err = errNotTrained
 	}

@@ -19,7 +19,22 @@ type Spec struct {
 	Engine   string   // what runs it, such as "onnxruntime 1.30.0, cpu"
 	Logits   int      // channels of the logits: one a class, or 1 for two classes
 	Card     Card     // what its file says of it
-	Warning  string   // what the user must know of how it runs; empty: nothing
+	Warnings []string // what the user must know of how it runs
+
+	Source     string  // the card's file that stands beside the model's; "": none
+	Takes      string  // what the network itself takes, such as "float32 N × 1 × H × W, grey"; "": bytes, as microtome gives them
+	Gives      string  // what its output is: logits, softmax, sigmoid or labels
+	PerSlide   bool    // pixels are normalised by what the slide looks like; see [ForSlide]
+	Parameters int64   // numbers that were learnt
+	FLOP       float64 // floating point operations a pixel of a large tile
+	Unbounded  string  // why no margin is enough; "": Before and After are
+
+	normalise normaliser
+}
+
+// warn adds a warning.
+func (s *Spec) warn(format string, a ...any) {
+	s.Warnings = append(s.Warnings, fmt.Sprintf(format, a...))
 }
 
 // check reports sizes that would fail, or worse, inside the network: of a core of w × h pixels, in and out bytes.

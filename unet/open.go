@@ -1,23 +1,31 @@
 package unet
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"microtome/unet/cards"
+	"microtome/unet/onnx"
 )
 
 // Config says how models are opened.
 type Config struct {
-	Device  string // auto, cpu, cuda[:N], gorgonia; "" is auto
-	Library string // path of ONNX Runtime's library; "": see README
-	TTA     bool   // average over the flips and rotations of each tile; see [TTA]
+	Device  string   // auto, cpu, cuda[:N], gorgonia; "" is auto
+	Library string   // path of ONNX Runtime's library; "": see README
+	TTA     bool     // average over the flips and rotations of each tile; see [TTA]
+	Card    string   // path of the model's card; "": one that stands beside the model's file
+	Classes []string // names of the classes, in place of those that file or card give
+	Output  string   // name of the output that is meant, of several
 }
 
 // Validate reports what is wrong with c.
@@ -56,21 +64,14 @@ func open(name string, cfg Config, logits bool) (Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := Read(name)
+	m, spec, err := understand(name, cfg)
 	if err != nil {
 		return nil, err
 	}
-	f, spec, err := understand(data)
-	if err == nil && cfg.TTA {
-		err = f.givesLogits()
+	if cfg.TTA && spec.Gives == string(ofLabels) {
+		return nil, fmt.Errorf("model %s: --tta averages probabilities, and the model gives labels: export it without its last step", name)
 	}
-	if spec.Name == "" {
-		spec.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
-	}
-	var e Engine
-	if err == nil {
-		e, err = start(f, spec, d, cfg.Library, logits)
-	}
+	e, err := start(m, spec, d, cfg.Library, logits)
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", name, err)
 	}
@@ -93,57 +94,123 @@ func Read(name string) ([]byte, error) {
 		return nil, err
 	}
 	if info.Size() > maxFile || !info.Mode().IsRegular() { // a slide, a folder
-		return nil, fmt.Errorf("model %s: %w", name, errNotONNX)
+		return nil, fmt.Errorf("model %s: %w", name, onnx.ErrDamaged)
 	}
-	return os.ReadFile(name)
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data := make([]byte, min(info.Size(), 1<<12)) // enough to tell a model from what is none
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, fmt.Errorf("model %s: %w", name, err)
+	}
+	if !onnx.Begins(data) {
+		return nil, fmt.Errorf("model %s: %w", name, onnx.ErrDamaged)
+	}
+	data = append(make([]byte, 0, info.Size()), data...)[:info.Size()]
+	if _, err := io.ReadFull(f, data[min(len(data), 1<<12):]); err != nil {
+		return nil, fmt.Errorf("model %s: %w", name, err)
+	}
+	return data, nil
 }
 
-// understand reads what a model's bytes say of it.
-func understand(data []byte) (*onnxFile, Spec, error) {
-	f, err := parseONNX(data)
+// understand reads what a model's file, and the card beside it, say of it, and brings it into microtome's form.
+func understand(name string, cfg Config) (m *onnx.Model, spec Spec, err error) {
+	data, err := Read(name)
 	if err != nil {
-		return nil, Spec{}, err
+		return nil, spec, err
 	}
-	if err := f.checkChannels(); err != nil {
-		return nil, Spec{}, err
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("model %s: %w", name, err)
+		}
+	}()
+	if m, err = onnx.Decode(data); err != nil {
+		return nil, spec, err
 	}
-	spec, err := f.spec()
-	if err != nil {
-		return nil, Spec{}, err
+	spec.Size = int64(len(data))
+	if loaded, err := m.Load(filepath.Dir(name)); err != nil {
+		return nil, spec, err
+	} else if loaded {
+		data = m.Encode() // the sum is of all of it
 	}
 	sum := sha256.Sum256(data)
-	spec.SHA256, spec.Size = hex.EncodeToString(sum[:]), int64(len(data))
-	return f, spec, nil
+	spec.SHA256, spec.Channels = hex.EncodeToString(sum[:]), 3
+	if err := refuse(m); err != nil {
+		return nil, spec, err
+	}
+	if spec.Card, err = readCard(m); err != nil {
+		return nil, spec, err
+	}
+	for _, w := range m.Graph.Weights {
+		if w.Type != onnx.Int64 {
+			spec.Parameters += int64(max(w.Len(), 0))
+		}
+	}
+	var card cards.Card
+	path := cfg.Card
+	if path == "" && builtins[name] == nil && !standard(m) {
+		if path, err = cards.Find(name); err != nil {
+			return nil, spec, err
+		}
+	}
+	if path != "" {
+		if card, err = cards.Read(path); err != nil {
+			return nil, spec, err
+		}
+		spec.Source = path
+		spec.Card.MPP = cmp.Or(spec.Card.MPP, card.MPP)
+		spec.Card.Name = cmp.Or(spec.Card.Name, card.Name)
+		spec.Card.Description = cmp.Or(spec.Card.Description, card.Description)
+		spec.Card.Licence = cmp.Or(spec.Card.Licence, card.Licence)
+	}
+	if standard(m) {
+		err = openStandard(m, &spec, cfg)
+	} else {
+		err = openForeign(m, &spec, card, cfg)
+	}
+	spec.Name, spec.MPP = spec.Card.Name, spec.Card.MPP
+	if spec.Name == "" {
+		spec.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+	}
+	return m, spec, err
+}
+
+// openStandard reads a model in microtome's form, which states its geometry.
+func openStandard(m *onnx.Model, spec *Spec, cfg Config) (err error) {
+	g, stated, err := statedGeometry(m)
+	if err != nil {
+		return err
+	}
+	if !stated {
+		return fmt.Errorf("the model does not state %s, %s and %s: it was cut to its core by somebody who knew them", keyStride, keyBefore, keyAfter)
+	}
+	names := spec.Card.Classes
+	if len(cfg.Classes) > 0 {
+		names = cfg.Classes
+	}
+	spec.Geometry = g
+	spec.Classes, err = named(names, int(m.Graph.Outputs[1].Dims[1].N))
+	return err
 }
 
 // start makes an engine of a model: on auto Gorgonia's, where ONNX Runtime is not installed and the model is
 // one of ours.
-func start(f *onnxFile, spec Spec, d device, library string, logits bool) (Engine, error) {
+func start(m *onnx.Model, spec Spec, d device, library string, logits bool) (Engine, error) {
 	if d.name == gorgoniaName {
-		return openGorgonia(f, spec)
+		return openGorgonia(m, spec)
 	}
-	if !f.standard() {
-		data, err := f.wrap(&spec)
-		if err != nil {
-			return nil, err
-		}
-		if f, err = parseONNX(data); err != nil {
-			return nil, err
-		}
-	}
-	if err := f.checkClasses(spec); err != nil {
-		return nil, err
-	}
-	spec.Logits = int(f.outputs[1].dims[1])
+	spec.Logits = int(m.Graph.Outputs[1].Dims[1].N)
 	if err := startRuntime(library); err != nil {
 		if d.auto && library == "" {
-			spec.Warning = fmt.Sprintf("%v: gorgonia runs the model meanwhile, more slowly", err)
-			if e, err := openGorgonia(f, spec); err == nil {
+			spec.warn("%v: gorgonia runs the model meanwhile, more slowly", err)
+			if e, err := openGorgonia(m, spec); err == nil {
 				return e, nil
 			}
 		}
 		return nil, err
 	}
 	spec.Engine = "onnxruntime " + ort.GetVersion() + ", " + d.name
-	return newONNXEngine(spec, f, d, logits)
+	return newONNXEngine(spec, m, d, logits)
 }

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"microtome/unet/onnx"
 )
 
 // libraryNames are the names of the library that setup installs, by system.
@@ -124,15 +126,15 @@ type onnxEngine struct {
 }
 
 // newONNXEngine makes a session of a model in microtome's form, and one for the logits if asked.
-func newONNXEngine(spec Spec, f *onnxFile, d device, logits bool) (*onnxEngine, error) {
-	perPixel, blocked := f.footprint()
+func newONNXEngine(spec Spec, m *onnx.Model, d device, logits bool) (*onnxEngine, error) {
+	perPixel, blocked := footprint(m.Graph)
 	e := &onnxEngine{spec: spec, perPixel: perPixel}
 	var err error
-	if e.labels, err = d.session(f, f.outputs[0].name, blocked); err != nil {
+	if e.labels, err = d.session(m, m.Graph.Outputs[0].Name, blocked); err != nil {
 		return nil, err
 	}
 	if logits {
-		if e.floats, err = d.session(f, f.outputs[1].name, blocked); err != nil {
+		if e.floats, err = d.session(m, m.Graph.Outputs[1].Name, blocked); err != nil {
 			return nil, errors.Join(err, e.labels.Destroy())
 		}
 	}
@@ -151,13 +153,18 @@ func (e *onnxEngine) Bytes(core int) int64 {
 // Predict labels tiles; see [Model]. They run one by one: on a CPU a batch is no faster and takes its
 // multiple of memory, and a model may insist on a batch of one.
 func (e *onnxEngine) Predict(ctx context.Context, n int, in, out []byte) error {
+	return e.label(ctx, n, in, out, nil)
+}
+
+// label is Predict of tiles of a slide that these are the statistics of; nil: of each tile by itself.
+func (e *onnxEngine) label(ctx context.Context, n int, in, out []byte, statistics []float32) error {
 	core, err := e.spec.tiles(n, len(in), len(out))
 	if err != nil {
 		return err
 	}
 	for i := range n {
 		tile, labels := in[i*len(in)/n:], out[i*len(out)/n:]
-		if err := predict(ctx, e, e.labels, core, core, tile, labels, ort.NewShape(1, int64(core), int64(core))); err != nil {
+		if err := predict(ctx, e, e.labels, core, core, tile[:len(in)/n], labels, statistics, ort.NewShape(1, int64(core), int64(core))); err != nil {
 			return err
 		}
 	}
@@ -166,17 +173,21 @@ func (e *onnxEngine) Predict(ctx context.Context, n int, in, out []byte) error {
 
 // Logits gives the network's output before the choice of a class; see [LogitsModel].
 func (e *onnxEngine) Logits(ctx context.Context, w, h int, in []byte, out []float32) error {
+	return e.logits(ctx, w, h, in, out, nil)
+}
+
+func (e *onnxEngine) logits(ctx context.Context, w, h int, in []byte, out, statistics []float32) error {
 	if e.floats == nil {
 		return errors.New("the model was not opened for its logits: use OpenLogits")
 	}
 	if err := e.spec.checkLogits(w, h, len(in), len(out)); err != nil {
 		return err
 	}
-	return predict(ctx, e, e.floats, w, h, in, out, ort.NewShape(1, int64(e.spec.Logits), int64(h), int64(w)))
+	return predict(ctx, e, e.floats, w, h, in, out, statistics, ort.NewShape(1, int64(e.spec.Logits), int64(h), int64(w)))
 }
 
 // predict runs a session on Go's memory, for one core of w × h pixels.
-func predict[T uint8 | float32](ctx context.Context, e *onnxEngine, session *ort.DynamicAdvancedSession, w, h int, in []byte, out []T, shape ort.Shape) error {
+func predict[T uint8 | float32](ctx context.Context, e *onnxEngine, session *ort.DynamicAdvancedSession, w, h int, in []byte, out []T, statistics []float32, shape ort.Shape) error {
 	e.closing.RLock()
 	defer e.closing.RUnlock()
 	if e.closed {
@@ -195,6 +206,19 @@ func predict[T uint8 | float32](ctx context.Context, e *onnxEngine, session *ort
 		return fmt.Errorf("onnxruntime: %s", firstLine(err))
 	}
 	defer input.Destroy()
+	inputs := []ort.Value{input}
+	if e.spec.PerSlide {
+		if statistics == nil {
+			statistics = e.spec.normalise.fit(in).values()
+		}
+		pinner.Pin(&statistics[0])
+		of, err := ort.NewTensor(ort.NewShape(2, int64(len(statistics)/2), 1, 1), statistics)
+		if err != nil {
+			return fmt.Errorf("onnxruntime: %s", firstLine(err))
+		}
+		defer of.Destroy()
+		inputs = append(inputs, of)
+	}
 	output, err := ort.NewTensor(shape, out)
 	if err != nil {
 		return fmt.Errorf("onnxruntime: %s", firstLine(err))
@@ -213,7 +237,7 @@ func predict[T uint8 | float32](ctx context.Context, e *onnxEngine, session *ort
 	if e.runs.Add(1) <= growing {
 		adviseHugePages()
 	}
-	err = session.RunWithOptions([]ort.Value{input}, []ort.Value{output}, options)
+	err = session.RunWithOptions(inputs, []ort.Value{output}, options)
 	if !stop() {
 		<-terminated // options must outlive it
 		return context.Cause(ctx)

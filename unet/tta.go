@@ -3,10 +3,7 @@ package unet
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math"
-	"slices"
-	"strings"
 	"sync"
 )
 
@@ -203,14 +200,4 @@ func grown[T any](b []T, n int) []T {
 		return make([]T, n)
 	}
 	return b[:n]
-}
-
-// givesLogits reports a model whose last step turns logits into probabilities.
-func (f *onnxFile) givesLogits() error {
-	for _, n := range f.nodes {
-		if slices.Contains(n.outputs, f.outputs[len(f.outputs)-1].name) && (n.op == "Softmax" || n.op == "Sigmoid") {
-			return fmt.Errorf("--tta averages the probabilities of logits, and the model ends in %s: export it without", strings.ToLower(n.op))
-		}
-	}
-	return nil
 }

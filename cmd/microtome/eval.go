@@ -189,8 +189,8 @@ func (o *evalOptions) score(ctx context.Context, model predict.Network, images [
 	spec := model.Spec()
 	j := newJob(ctx, stderr, stopping)
 	defer j.close()
-	if spec.Warning != "" {
-		j.warn(spec.Warning)
+	for _, text := range spec.Warnings {
+		j.warn(text)
 	}
 	assumed := 0
 	for _, m := range images {

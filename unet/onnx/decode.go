@@ -3,8 +3,10 @@ package onnx
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"math"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -275,13 +277,19 @@ func decodeTensor(b []byte) (*Tensor, error) {
 				}
 				return nil
 			})
-			if e.Key == "location" {
+			switch e.Key {
+			case "location":
 				t.External = e.Value
+			case "offset":
+				t.offset, err = strconv.ParseInt(e.Value, 10, 64)
 			}
-			t.rest = append(t.rest, f.whole...)
+			t.elsewhere = append(t.elsewhere, f.whole...)
+			if err != nil {
+				err = ErrDamaged
+			}
 		case 14:
 			external = f.number == 1
-			t.rest = append(t.rest, f.whole...)
+			t.elsewhere = append(t.elsewhere, f.whole...)
 		default:
 			t.rest = append(t.rest, f.whole...)
 		}
@@ -379,3 +387,25 @@ func (n *Node) captured() []string {
 	}
 	return all
 }
+
+// Begins reports whether bytes can be the beginning of a model, so that a large file of something else need not be read.
+func Begins(head []byte) bool {
+	for len(head) > 0 {
+		id, kind, tag := protowire.ConsumeTag(head)
+		if tag < 0 {
+			return errors.Is(protowire.ParseError(tag), io.ErrUnexpectedEOF)
+		}
+		if want := protowire.BytesType; id > maxModelField || kind != want && (id != 1 && id != 5 || kind != protowire.VarintType) {
+			return false
+		}
+		size := protowire.ConsumeFieldValue(id, kind, head[tag:])
+		if size < 0 {
+			return errors.Is(protowire.ParseError(size), io.ErrUnexpectedEOF)
+		}
+		head = head[tag+size:]
+	}
+	return true
+}
+
+// maxModelField is the highest number of a field of ModelProto, with room for what may come.
+const maxModelField = 100

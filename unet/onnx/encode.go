@@ -108,7 +108,7 @@ func (a *Attribute) encode() message {
 }
 
 func (t *Tensor) encode() message {
-	out := make(message, 0, len(t.Data)+len(t.rest)+len(t.Name)+64)
+	out := make(message, 0, len(t.Data)+len(t.elsewhere)+len(t.rest)+len(t.Name)+64)
 	for _, d := range t.Dims {
 		out = out.number(1, d)
 	}
@@ -116,7 +116,7 @@ func (t *Tensor) encode() message {
 	if t.Data != nil {
 		out = out.bytes(9, t.Data)
 	}
-	return append(out, t.rest...)
+	return append(append(out, t.elsewhere...), t.rest...)
 }
 
 func (v Value) encode() message {

@@ -100,7 +100,9 @@ type Tensor struct {
 	Data     []byte
 	External string // the file that holds the elements; "": this one
 
-	rest []byte
+	offset    int64  // of the elements in that file
+	elsewhere []byte // fields that tell of that file
+	rest      []byte
 }
 
 // A Value is what stands in the file of an input or an output: a ValueInfoProto of a tensor.
