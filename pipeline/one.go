@@ -169,6 +169,10 @@ func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint strin
 	if err != nil {
 		return nil, &StageError{Stage: "overlay", Err: err}
 	}
+	model, normalisation, err := p.forSlide(ctx, s)
+	if err != nil {
+		return nil, &StageError{Stage: "plan", Err: err}
+	}
 	size := s.plan.Region.Size()
 	mask, err := sink.CreateTIFF(stage.Path(maskFile), sink.TIFFConfig{
 		Size: size, Tile: p.Config.MaskTile, Compression: p.Config.Compression, MPP: s.plan.MPP,
@@ -180,7 +184,7 @@ func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint strin
 	overview := sink.NewOverview(size, p.Config.MaskTile, overlayEdge)
 	pyramid := sink.NewPyramid(size, p.Config.MaskTile, sink.Majority, mask, overview)
 	times, err := job{
-		view: s.view, grid: s.plan.Grid(p.Model.Spec().Geometry), model: p.Model, dst: pyramid,
+		view: s.view, grid: s.plan.Grid(p.Model.Spec().Geometry), model: model, dst: pyramid,
 		budget: stages.NewBudget(s.plan.tileBytes), workers: s.plan.Workers,
 		tileDone: func(t slide.Tile) { p.Events.tileDone(TileDone{Slide: s.given, Core: t.Core}) },
 	}.segment(ctx)
@@ -196,6 +200,9 @@ func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint strin
 	}
 	summary := p.summary(s, pyramid, fingerprint)
 	summary.Started, summary.Stages = started.UTC(), times
+	if normalisation != nil {
+		summary.Model.Normalisation = (*sink.Normalisation)(normalisation)
+	}
 	for _, name := range []string{maskFile, overlayFile} {
 		if summary.Outputs[name], err = sink.Describe(stage.Path(name)); err != nil {
 			return nil, err

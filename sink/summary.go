@@ -56,6 +56,14 @@ type ModelSummary struct {
 	After   int      `json:"after"`
 	Classes []string `json:"classes"`
 	MPP     float64  `json:"mpp"`
+	// Normalisation is what the slide's pixels became for a model that normalises by the image.
+	Normalisation *Normalisation `json:"normalisation,omitempty"`
+}
+
+// A Normalisation is value · Gain + Offset, of each channel.
+type Normalisation struct {
+	Gain   []float64 `json:"gain"`
+	Offset []float64 `json:"offset"`
 }
 
 // MaskSummary says how the mask lies on the slide.

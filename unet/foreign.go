@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"microtome/unet/cards"
+	"microtome/unet/field"
 	"microtome/unet/onnx"
 )
 
@@ -65,6 +66,9 @@ func openForeign(m *onnx.Model, spec *Spec, card cards.Card, cfg Config) error {
 	if err := f.decide(spec, card, cfg); err != nil {
 		return err
 	}
+	if spec.Card.MPP == 0 {
+		spec.warn("nothing says what resolution the model was made for, so it sees the slide's own: a card, or the metadata %s, would say", keyMPP)
+	}
 	spec.Takes, spec.Gives = f.in.String(), string(f.kind)
 	f.wrap()
 	return nil
@@ -104,7 +108,7 @@ func imageInput(g *onnx.Graph, card cards.Card) (tensor, error) {
 		t.last, t.channels = true, int(last)
 	case len(card.Axes) == 4 && card.Axes[1] == 'c', image(first):
 		t.channels = int(first)
-	case first < 0 || last < 0:
+	case first < 0:
 		return t, fmt.Errorf("the model leaves the number of its input's channels open, %s: export it for 3 channels, or for 1", shape(in))
 	default:
 		t.channels = int(first)
@@ -171,6 +175,7 @@ func (f *foreign) findOutput(name string) error {
 		return fmt.Errorf("the model's output %s is %s, no image: microtome needs a model that gives something for each pixel", v.Name, shape(v))
 	}
 	f.out = tensor{name: v.Name, element: v.Type}
+	f.declared = v.Dims
 	f.Graph.Keep(v.Name)
 	f.readTail(v)
 	return nil
@@ -221,7 +226,7 @@ func (f *foreign) readTail(v onnx.Value) {
 				return
 			}
 			at, chain, exclusive = n.Input(0), nil, true
-			f.out = tensor{name: at, element: onnx.Float32, last: axis != 1}
+			f.out, f.declared = tensor{name: at, element: onnx.Float32, last: axis != 1}, nil
 			f.kind = ofLogits
 			g.Outputs[0] = onnx.Value{Name: at, Type: onnx.Float32}
 			g.Keep(at)
@@ -260,21 +265,136 @@ func (f *foreign) perPixel(n *onnx.Node) bool {
 	return axis == 3 || axis == -1
 }
 
-// measure finds the geometry: the graph's own, or what the file or a card states where that is more.
+// measure finds the geometry: the graph's own, or what the file or a card states where that is more. Fixed sizes are made
+// free where the graph then still works.
 func (f *foreign) measure(spec *Spec, card cards.Card) error {
-	g, stated, err := statedGeometry(f.Model)
+	stated, isStated, err := statedGeometry(f.Model)
 	if err != nil {
 		return err
 	}
-	if !stated {
-		return errors.New("TODO analysis")
+	a, err := f.free()
+	if err != nil && isStated {
+		spec.warn("the graph cannot be followed (%v): what the file states of its geometry is used unproved", err)
+		a, err = f.trusted(stated)
 	}
-	f.geometry = g
-	f.origin, _ = strconv.Atoi(f.Get(keyOrigin))
-	v := f.Graph.Outputs[0]
-	f.out.channels = int(v.Dims[1].N)
+	if err != nil {
+		return err
+	}
+	if a.Batch > 1 {
+		return fmt.Errorf("the model takes %d images at a time and no other number: export it for one, or with a free first dimension", a.Batch)
+	}
+	f.out.channels, f.out.last = a.OutChannels, a.Output == "NHWC"
+	switch a.Output {
+	case "NCHW", "NHWC":
+	case "NHW":
+		f.out.channels = 0
+		if f.kind != ofLabels {
+			f.out.squeezed = true
+			f.out.channels = 1
+		}
+	default:
+		return fmt.Errorf("the model's output %s has the axes %s: microtome takes N × classes × H × W, N × H × W × classes or N × H × W", a.Out, a.Output)
+	}
+	spec.FLOP, spec.Parameters, spec.Unbounded, spec.Input = a.FLOP, a.Parameters, a.Unbounded, a.Fixed
+	f.origin = a.Origin
+	f.geometry = settle(spec, a, stated, isStated, card)
 	spec.Geometry = f.geometry
+	if spec.Input > 0 {
+		if err := spec.Check(spec.Input - spec.Before - spec.After); err != nil {
+			return fmt.Errorf("the model takes only inputs of %d pixels, which its geometry does not allow: export it with free height and width", spec.Input)
+		}
+	}
+	if a.Unbounded != "" {
+		spec.warn("seams cannot be excluded: the model looks at all of a tile: %s", a.Unbounded)
+	}
 	return nil
+}
+
+// free analyses the graph with free sizes, and leaves them free; where the graph does not allow that, as it stands.
+func (f *foreign) free() (*field.Analysis, error) {
+	g := f.Graph
+	in, out := g.Inputs[0], g.Outputs[0]
+	axes := map[bool][3]int{false: {0, 2, 3}, true: {0, 1, 2}}[f.in.last]
+	channel := 1
+	if f.in.last {
+		channel = 3
+	}
+	in.Dims = slices.Clone(in.Dims)
+	in.Dims[channel] = onnx.Dim{N: int64(f.in.channels)} // a card may say what the file does not
+	fixed := in
+	fixed.Dims = slices.Clone(in.Dims)
+	stands := false
+	for i, axis := range axes {
+		stands = stands || in.Dims[axis].N >= 0
+		in.Dims[axis] = onnx.Dim{N: -1, Name: []string{"n", "h", "w"}[i]}
+	}
+	g.Inputs[0], g.Outputs[0] = in, onnx.Value{Name: out.Name, Type: out.Type}
+	a, err := field.Analyse(f.Model, in.Name, out.Name)
+	if err == nil || !stands {
+		if err == nil {
+			g.DropShapes()
+		}
+		return a, err
+	}
+	g.Inputs[0], g.Outputs[0] = fixed, out
+	return field.Analyse(f.Model, in.Name, out.Name)
+}
+
+// trusted makes the analysis of a graph that cannot be followed of what its file states.
+func (f *foreign) trusted(g Geometry) (*field.Analysis, error) {
+	out := f.Graph.Outputs[0]
+	a := &field.Analysis{Stride: g.Stride, Before: g.Before, After: g.After, Out: out.Name}
+	if text := f.Get(keyOrigin); text != "" {
+		var err error
+		if a.Origin, err = strconv.Atoi(text); err != nil || a.Origin < 0 || a.Origin > min(g.Before, g.After) {
+			return nil, fmt.Errorf("metadata %s is %q: it is where the output begins in the input, at most %s and %s", keyOrigin, text, keyBefore, keyAfter)
+		}
+	}
+	h := 2
+	if f.in.last {
+		h = 1
+	}
+	if n := f.Graph.Inputs[0].Dims[h].N; n > 0 && n <= 1<<16 {
+		a.Fixed = int(n)
+	}
+	switch {
+	case len(f.declared) == 4 && f.declared[1].N > 0:
+		a.Output, a.OutChannels = "NCHW", int(f.declared[1].N)
+	case len(f.declared) == 4 && f.declared[3].N > 0:
+		a.Output, a.OutChannels = "NHWC", int(f.declared[3].N)
+	case len(f.declared) == 3:
+		a.Output = "NHW"
+	default:
+		return nil, fmt.Errorf("the model does not say how many channels its output %s has: export it with a fixed number", out.Name)
+	}
+	return a, nil
+}
+
+// settle chooses between the graph's geometry and what is stated of it.
+func settle(spec *Spec, a *field.Analysis, stated Geometry, isStated bool, card cards.Card) Geometry {
+	g := Geometry{Stride: a.Stride, Before: a.Before, After: a.After}
+	if isStated {
+		more := stated.Before - g.Before
+		fits := stated.Stride%g.Stride == 0 && more%g.Stride == 0 && (stated.After-g.After)%g.Stride == 0
+		if fits && more >= 0 && stated.After >= g.After && (a.Fixed == 0 || a.Fixed > stated.Before+stated.After) {
+			return stated
+		}
+		spec.warn("the file states stride %d and margins of %d and %d pixels, its graph needs %d, %d and %d: the graph's are used",
+			stated.Stride, stated.Before, stated.After, g.Stride, g.Before, g.After)
+		return g
+	}
+	if !card.HasHalo {
+		return g
+	}
+	needs := max(g.Before, g.After) - a.Origin
+	switch {
+	case card.Halo < needs && a.Unbounded == "":
+		spec.warn("the card asks for a halo of %d pixels, the graph looks %d pixels around a tile: the graph's is used", card.Halo, needs)
+	case card.Halo > needs && a.Fixed == 0:
+		more := (card.Halo - needs + g.Stride - 1) / g.Stride * g.Stride
+		g.Before, g.After = g.Before+more, g.After+more
+	}
+	return g
 }
 
 // normalisation finds the steps from bytes to what the network sees.

@@ -15,6 +15,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 
 	"microtome/unet/cards"
+	"microtome/unet/field"
 	"microtome/unet/onnx"
 )
 
@@ -143,11 +144,6 @@ func understand(name string, cfg Config) (m *onnx.Model, spec Spec, err error) {
 	if spec.Card, err = readCard(m); err != nil {
 		return nil, spec, err
 	}
-	for _, w := range m.Graph.Weights {
-		if w.Type != onnx.Int64 {
-			spec.Parameters += int64(max(w.Len(), 0))
-		}
-	}
 	var card cards.Card
 	path := cfg.Card
 	if path == "" && builtins[name] == nil && !standard(m) {
@@ -186,11 +182,21 @@ func openStandard(m *onnx.Model, spec *Spec, cfg Config) (err error) {
 	if !stated {
 		return fmt.Errorf("the model does not state %s, %s and %s: it was cut to its core by somebody who knew them", keyStride, keyBefore, keyAfter)
 	}
+	a, err := field.Analyse(m, inputName, logitsName)
+	if err != nil {
+		return err
+	}
+	if a.Unbounded == "" && (g.Stride%a.Stride != 0 || g.Before < a.Before || g.After < a.After) {
+		cfg.Output = logitsName // it is cut anew, and normalises by itself
+		m.Set(keyMean, "")
+		m.Set(keyScale, "")
+		return openForeign(m, spec, cards.Card{}, cfg)
+	}
 	names := spec.Card.Classes
 	if len(cfg.Classes) > 0 {
 		names = cfg.Classes
 	}
-	spec.Geometry = g
+	spec.Geometry, spec.FLOP, spec.Parameters, spec.Unbounded = g, a.FLOP, a.Parameters, a.Unbounded
 	spec.Classes, err = named(names, int(m.Graph.Outputs[1].Dims[1].N))
 	return err
 }

@@ -29,12 +29,14 @@ type tensor struct {
 	element  int64 // type
 	last     bool  // channels come last
 	channels int   // 0: there is no such axis, as in labels
+	squeezed bool  // there is no such axis, for a single channel
 }
 
 // A foreign is a model that is not in microtome's form, as far as it is known.
 type foreign struct {
 	*onnx.Model
 	in, out     tensor
+	declared    []onnx.Dim // of the output, in the file
 	kind        kind
 	independent bool         // classes exclude each other not
 	steps       []cards.Step // from bytes to what the network sees
@@ -167,6 +169,9 @@ func (b *builder) logits(f *foreign) string {
 	}
 	if out.last {
 		x = b.node("Transpose", []string{x}, onnx.Attr("perm", []int{0, 3, 1, 2}))
+	}
+	if out.squeezed {
+		x = b.unsqueeze(x)
 	}
 	log := func(x string) string {
 		return b.node("Log", []string{b.node("Max", []string{x, b.floats("least", nil, 1e-30)})})

@@ -11,7 +11,15 @@ import (
 func modelFlags(f *pflag.FlagSet, c *unet.Config) {
 	f.StringVar(&c.Device, "device", c.Device, "`DEVICE` the model runs on: auto, cpu, cuda[:N], gorgonia (no library needed, for models that microtome trained)")
 	f.BoolVar(&c.TTA, "tta", c.TTA, "average over the eight flips and rotations of each tile: eight times as slow")
+	cardFlags(f, c)
 	f.StringVar(&c.Library, "onnxruntime", c.Library, "ONNX Runtime library `FILE` (default: $ONNXRUNTIME_LIB, beside the program or in ../lib, the system's)")
+}
+
+// cardFlags binds the flags that say what the file of a model does not.
+func cardFlags(f *pflag.FlagSet, c *unet.Config) {
+	f.StringVar(&c.Card, "card", c.Card, "`FILE` that says how the model is used: rdf.yaml of bioimage.io, config.json of WSInfer, metadata.json of MONAI (default: one beside the model)")
+	f.StringSliceVar(&c.Classes, "classes", c.Classes, "`NAMES` of the model's classes with commas between, background first")
+	f.StringVar(&c.Output, "output", c.Output, "`NAME` of the model's output, where it has several")
 }
 
 // dataFlags binds the flags that say how a data set is read.
