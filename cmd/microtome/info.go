@@ -2,14 +2,17 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"microtome/sink"
@@ -17,25 +20,38 @@ import (
 	"microtome/unet"
 )
 
+type infoOptions struct {
+	unet  unet.Config
+	json  bool
+	check bool
+	rdf   string
+}
+
 func newInfoCommand() *cobra.Command {
-	var library string
-	var asJSON bool
+	var o infoOptions
 	c := &cobra.Command{
 		Use:   "info PATH|MODEL",
 		Short: "Show what a slide, a model or a mask is",
 		Long: `info shows what microtome makes of a file: size, levels, resolution and vendor of a slide; classes,
-geometry, memory and card of a model (an ONNX file, or ` + strings.Join(unet.Builtin(), ", ") + `); a mask with its areas.`,
-		Example: "  microtome info slide.svs\n  microtome info model.onnx\n  microtome info results/slide/mask.tif",
+geometry, work, memory and card of a model (an ONNX file, or ` + strings.Join(unet.Builtin(), ", ") + `); a mask with its areas.
+
+--check runs the test tensors that a model's card names, and ends with exit code 1 where the network gives
+something else by more than ` + fmt.Sprint(unet.Tolerance) + `. --rdf writes a model that microtome made as bioimage.io wants it.`,
+		Example: "  microtome info slide.svs\n  microtome info model.onnx --check\n  microtome info results/slide/mask.tif",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if strings.EqualFold(filepath.Ext(args[0]), ".onnx") || isBuiltin(args[0]) {
-				return modelInfo(c.OutOrStdout(), args[0], unet.Config{Library: library}, asJSON)
+				return modelInfo(c.Context(), c.OutOrStdout(), args[0], o)
 			}
-			return slideInfo(c.OutOrStdout(), args[0], asJSON)
+			return slideInfo(c.OutOrStdout(), args[0], o.json)
 		},
 	}
-	c.Flags().StringVar(&library, "onnxruntime", "", "ONNX Runtime library `FILE`")
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	f := c.Flags()
+	cardFlags(f, &o.unet)
+	f.StringVar(&o.unet.Library, "onnxruntime", "", "ONNX Runtime library `FILE`")
+	f.BoolVar(&o.check, "check", false, "run the test tensors of the model's card")
+	f.StringVar(&o.rdf, "rdf", "", "write rdf.yaml, the model and test tensors into `FOLDER`")
+	f.BoolVar(&o.json, "json", false, "print JSON")
 	return c
 }
 
@@ -48,29 +64,87 @@ func isBuiltin(name string) bool {
 	return false
 }
 
-func modelInfo(w io.Writer, name string, cfg unet.Config, asJSON bool) (err error) {
-	m, err := unet.Open(name, cfg)
+func modelInfo(ctx context.Context, w io.Writer, name string, o infoOptions) (err error) {
+	m, err := unet.Open(name, o.unet)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	s := m.Spec()
-	if asJSON {
-		return writeJSON(w, modelJSON(s))
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "model\t%s\n", s.Name)
-	fmt.Fprintf(t, "classes\t%s\n", strings.Join(s.Classes, ", "))
-	fmt.Fprintf(t, "made for\t%s\n", resolution(s.MPP, "any resolution"))
-	fmt.Fprintf(t, "tiles\tmultiples of %d px, and %d px before and %d px after them\n", s.Stride, s.Before, s.After)
-	for _, core := range []int{512, 1024, 2048} {
-		if core%s.Stride == 0 && (s.Input == 0 || s.Geometry.Input(core) == s.Input) {
-			fmt.Fprintf(t, "memory\t%s for a tile of %d px\n", size(m.Bytes(core)), core)
+	if o.rdf != "" {
+		if err := unet.WriteRDF(ctx, name, o.unet, o.rdf); err != nil {
+			return err
 		}
 	}
-	fmt.Fprintf(t, "engine\t%s\n", s.Engine)
-	fmt.Fprintf(t, "sha256\t%s\n", s.SHA256)
+	var checks []unet.Check
+	if o.check {
+		if checks, err = unet.RunTests(name, o.unet); err != nil {
+			return err
+		}
+	}
+	if o.json {
+		err = writeJSON(w, modelJSON(m.Spec(), checks))
+	} else {
+		err = printModel(w, m, checks)
+	}
+	for _, c := range checks {
+		if err == nil && !c.Passed() {
+			err = fmt.Errorf("model %s: the output differs by %.3g from %s, and %.3g is allowed", name, c.Deviation, c.Output, c.Limit)
+		}
+	}
+	return err
+}
+
+// printModel prints what is known of a model.
+func printModel(w io.Writer, m unet.Model, checks []unet.Check) error {
+	s := m.Spec()
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, a ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", a...) }
+	row("model", "%s", s.Name)
+	row("classes", "%s", strings.Join(s.Classes, ", "))
+	row("made for", "%s", resolution(s.MPP, "any resolution"))
+	if s.Takes != "" {
+		row("takes", "%s", s.Takes)
+		row("gives", "%s", s.Gives)
+	}
+	if s.PerSlide {
+		row("normalises", "by the slide: by what a sample of its tissue looks like")
+	}
+	row("tiles", "multiples of %d px, and %d px before and %d px after them", s.Stride, s.Before, s.After)
+	if s.Input > 0 {
+		row("input", "%d px, no other size", s.Input)
+	}
+	for _, core := range []int{512, 1024, 2048} {
+		if core%s.Stride == 0 && s.Input == 0 {
+			row("memory", "%s for a tile of %d px", size(m.Bytes(core)), core)
+		}
+	}
+	if s.Input > 0 {
+		core := s.Input - s.Before - s.After
+		row("memory", "%s for a tile of %d px", size(m.Bytes(core)), core)
+	}
+	if s.Parameters > 0 {
+		row("parameters", "%s", humanize.Comma(s.Parameters))
+		row("work", "%s FLOP a pixel of a large tile", humanize.Comma(int64(math.Round(s.FLOP))))
+	}
+	row("engine", "%s", s.Engine)
+	row("sha256", "%s", s.SHA256)
+	if s.Source != "" {
+		row("card", "%s", s.Source)
+	}
 	printCard(t, s.Card)
+	for _, text := range s.Warnings {
+		row("warning", "%s", text)
+	}
+	for _, c := range checks {
+		verdict := "as expected"
+		if !c.Passed() {
+			verdict = "NOT as expected"
+		}
+		row("check", "%s: %s, %d values differ by up to %.3g (allowed: %.3g)", filepath.Base(c.Output), verdict, c.Values, c.Deviation, c.Limit)
+		if c.Cause != "" {
+			row("", "likely because %s", c.Cause)
+		}
+	}
 	return t.Flush()
 }
 

@@ -31,11 +31,22 @@ func slideJSON(i slide.Info) map[string]any {
 	}
 }
 
-func modelJSON(s unet.Spec) map[string]any {
-	return map[string]any{
+func modelJSON(s unet.Spec, checks []unet.Check) map[string]any {
+	v := map[string]any{
 		"name": s.Name, "classes": s.Classes, "mpp": s.MPP, "stride": s.Stride, "before": s.Before, "after": s.After, "channels": s.Channels,
-		"input": s.Input, "bytes": s.Size, "sha256": s.SHA256, "engine": s.Engine, "card": s.Card,
+		"input": s.Input, "bytes": s.Size, "sha256": s.SHA256, "engine": s.Engine, "card": s.Card, "card_file": s.Source, "takes": s.Takes, "gives": s.Gives,
+		"per_slide": s.PerSlide, "parameters": s.Parameters, "flop_per_pixel": s.FLOP, "unbounded": s.Unbounded, "warnings": s.Warnings,
 	}
+	if checks != nil {
+		var all []map[string]any
+		for _, c := range checks {
+			all = append(all, map[string]any{
+				"input": c.Input, "output": c.Output, "values": c.Values, "deviation": c.Deviation, "limit": c.Limit, "passed": c.Passed(), "cause": c.Cause,
+			})
+		}
+		v["checks"] = all
+	}
+	return v
 }
 
 func planJSON(p pipeline.Plan) map[string]any {

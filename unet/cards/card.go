@@ -34,7 +34,10 @@ type Card struct {
 }
 
 // A Test is a pair of files of NumPy: what the network gives for an input, before and after all that the card asks for.
-type Test struct{ Input, Output string }
+type Test struct {
+	Input, Output string
+	Name          string // of the output; "": the network has one
+}
 
 // ErrNone is what Read returns for a file of no format that the package knows.
 var ErrNone = errors.New("not a card: give an rdf.yaml of bioimage.io, a config.json of WSInfer or a metadata.json of MONAI")

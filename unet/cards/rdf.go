@@ -132,9 +132,7 @@ func decodeRDF(data []byte) (Card, error) {
 	if err := c.output(out); err != nil {
 		return Card{}, err
 	}
-	if len(file.Outputs) == 1 {
-		c.tests(file)
-	}
+	c.tests(file)
 	return c, nil
 }
 
@@ -208,15 +206,19 @@ func (c *Card) output(out rdfTensor) error {
 
 // tests reads the names of the test tensors.
 func (c *Card) tests(file rdf) {
-	add := func(in, out yaml.Node) {
-		if i, o := source(in), source(out); i != "" && o != "" && !strings.Contains(i+o, "://") {
-			c.Tests = append(c.Tests, Test{i, o})
+	for i, out := range file.Outputs {
+		in, want := source(file.Inputs[0].Test), source(out.Test)
+		if len(file.TestInputs) > 0 && i < len(file.TestOutputs) {
+			in, want = source(file.TestInputs[0]), source(file.TestOutputs[i])
+		}
+		t := Test{Input: in, Output: want}
+		if len(file.Outputs) > 1 {
+			t.Name = out.Name + out.ID
+		}
+		if in != "" && want != "" && !strings.Contains(in+want, "://") {
+			c.Tests = append(c.Tests, t)
 		}
 	}
-	if len(file.TestInputs) > 0 && len(file.TestOutputs) > 0 {
-		add(file.TestInputs[0], file.TestOutputs[0])
-	}
-	add(file.Inputs[0].Test, file.Outputs[0].Test)
 }
 
 // source returns the file that a node names.
