@@ -2,6 +2,8 @@ package unet
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -118,6 +120,11 @@ func runTest(name string, cfg Config, card cards.Card, test cards.Test) (Check, 
 	c.Limit = Tolerance * most
 	if !c.Passed() {
 		c.Cause = suspect(m.Graph)
+		if data, err := Read(name); err == nil && card.SHA256 != "" {
+			if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != card.SHA256 {
+				c.Cause = strings.TrimPrefix(c.Cause+"; and the card is of another file, as its SHA-256 says", "; and ")
+			}
+		}
 	}
 	return c, nil
 }

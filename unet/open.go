@@ -156,6 +156,9 @@ func understand(name string, cfg Config) (m *onnx.Model, spec Spec, err error) {
 			return nil, spec, err
 		}
 		spec.Source = path
+		if card.SHA256 != "" && card.SHA256 != spec.SHA256 {
+			spec.warn("the card is of another file: it states the SHA-256 %.12s…, the model has %.12s…", card.SHA256, spec.SHA256)
+		}
 		spec.Card.MPP = cmp.Or(spec.Card.MPP, card.MPP)
 		spec.Card.Name = cmp.Or(spec.Card.Name, card.Name)
 		spec.Card.Description = cmp.Or(spec.Card.Description, card.Description)

@@ -30,7 +30,8 @@ type Card struct {
 	Activated string // "sigmoid" or "softmax" where that follows the network's output
 	Threshold float64
 
-	Tests []Test
+	SHA256 string // of the model's file, as the card has it
+	Tests  []Test
 }
 
 // A Test is a pair of files of NumPy: what the network gives for an input, before and after all that the card asks for.

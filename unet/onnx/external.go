@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 )
 
 // Load reads the weights that lie in other files, which must stand in dir or below it. It reports whether there were any.
@@ -49,6 +50,16 @@ func (t *Tensor) load(dir string) error {
 	}
 	t.External, t.offset, t.elsewhere = "", 0, nil
 	return nil
+}
+
+// At returns the tensor as it is written where its elements lie in another file, from an offset on.
+func (t *Tensor) At(location string, offset int64) *Tensor {
+	out := &Tensor{Name: t.Name, Type: t.Type, Dims: t.Dims, External: location, offset: offset}
+	for _, e := range []Entry{{"location", location}, {"offset", strconv.FormatInt(offset, 10)}, {"length", strconv.Itoa(len(t.Data))}} {
+		out.elsewhere = message(out.elsewhere).bytes(13, message{}.text(1, e.Key).text(2, e.Value))
+	}
+	out.elsewhere = message(out.elsewhere).number(14, 1)
+	return out
 }
 
 // DropShapes forgets the shapes of values between nodes.
