@@ -108,10 +108,12 @@ func imageInput(g *onnx.Graph, card cards.Card) (tensor, error) {
 		t.last, t.channels = true, int(last)
 	case len(card.Axes) == 4 && card.Axes[1] == 'c', image(first):
 		t.channels = int(first)
-	case first < 0:
+	case first < 0 && last < 0:
 		return t, fmt.Errorf("the model leaves the number of its input's channels open, %s: export it for 3 channels, or for 1", shape(in))
 	default:
-		t.channels = int(first)
+		if t.channels = int(first); first < 0 {
+			t.channels, t.last = int(last), true
+		}
 	}
 	if t.channels < 0 {
 		t.channels = cmp.Or(card.Channels, 3)

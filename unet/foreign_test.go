@@ -327,7 +327,7 @@ func TestGraphWins(t *testing.T) {
 		e.Close()
 	}
 	// A file of our own form that was cut to too little is cut anew, and gives the same logits.
-	a := Architecture{Depth: 1, Base: 3, Classes: 2, Same: true, Seed: 3}
+	a := Architecture{Depth: 1, Base: 3, Classes: 2, Same: true, Seed: 3, Card: Card{MPP: 0.5}}
 	narrow, err := a.onnx(Geometry{2, 4, 4})
 	if err != nil {
 		t.Fatal(err)
@@ -526,7 +526,7 @@ func TestCheckOfBioimageModel(t *testing.T) {
 	}
 	// PyTorch's bilinear upsampling, half_pixel, in place of the asymmetric one of opset 9.
 	half := edited(model, func(m *onnx.Model) {
-		m.Opsets[0].Version = 11
+		m.Opsets[0].Version = 13
 		for _, n := range m.Graph.Nodes {
 			if n.Op == "Upsample" {
 				n.Op, n.Inputs = "Resize", []string{n.Inputs[0], "", n.Inputs[1]}

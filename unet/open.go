@@ -176,20 +176,17 @@ func understand(name string, cfg Config) (m *onnx.Model, spec Spec, err error) {
 	return m, spec, err
 }
 
-// openStandard reads a model in microtome's form, which states its geometry.
+// openStandard reads a model in microtome's form, which states the geometry that it was cut by.
 func openStandard(m *onnx.Model, spec *Spec, cfg Config) (err error) {
 	g, stated, err := statedGeometry(m)
 	if err != nil {
 		return err
 	}
-	if !stated {
-		return fmt.Errorf("the model does not state %s, %s and %s: it was cut to its core by somebody who knew them", keyStride, keyBefore, keyAfter)
-	}
 	a, err := field.Analyse(m, inputName, logitsName)
 	if err != nil {
 		return err
 	}
-	if a.Unbounded == "" && (g.Stride%a.Stride != 0 || g.Before < a.Before || g.After < a.After) {
+	if !stated || a.Unbounded == "" && (g.Stride%a.Stride != 0 || g.Before < a.Before || g.After < a.After) {
 		cfg.Output = logitsName // it is cut anew, and normalises by itself
 		m.Set(keyMean, "")
 		m.Set(keyScale, "")

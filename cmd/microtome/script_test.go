@@ -119,9 +119,12 @@ func makeInputs(t *testing.T, dir string) {
 		damaged[i] = 0xff
 	}
 	write("damaged.svs", damaged)
-	grey, err := unet.Architecture{Depth: 1, Base: 2, Channels: 1, Classes: 2}.ONNX()
-	check(err)
-	write("grey.onnx", grey)
+	writeModels(t, write)
+	check(os.Mkdir(at("guest"), 0o777))
+	write("guest/rdf.yaml", []byte(guestCard))
+	write("guest/model.onnx", guest(t))
+	write("zeros.onnx", nil)
+	check(os.Truncate(at("zeros.onnx"), 2_000_000_000)) // of holes
 	write("whole2.svs", append(slices.Clone(whole), 0)) // another file
 	write("trained.onnx", trained(t))
 	foreign, err := unet.Architecture{Depth: 1, Base: 2, Classes: 2, Up: unet.Linear, Card: unet.Card{MPP: 0.5}}.ONNX()
