@@ -12,8 +12,12 @@
 // Models are ONNX files in one form, which [Export] and [Architecture.ONNX] write: input image (uint8, N × H × W × 3,
 // RGB), outputs labels (uint8, N × h × w) and logits (float32, N × classes × h × w), where h = H - Before -
 // After. Normalisation, the crop to the core and the choice of the class are part of the graph. The geometry
-// stands in the file's metadata under microtome.*. A model that takes float32 N × 3 × H × W and carries that
-// metadata is brought into this form when it is opened.
+// stands in the file's metadata under microtome.*.
+//
+// Any other segmentation network is brought into this form when it is opened: its geometry follows from its graph (package
+// field), how its pixels are normalised and its classes named from its metadata or a card beside it (package cards). Read
+// foreign.go, what a graph is taken for, then wrap.go, what is put around it. A network whose card normalises by the image has
+// one input more, the statistics of the slide; see [ForSlide].
 //
 // # Engines
 //
