@@ -254,7 +254,7 @@ func runFloats(m *onnx.Model, output string, in npy.Array) (npy.Array, error) {
 	if err != nil {
 		return npy.Array{}, fmt.Errorf("onnxruntime: %s", firstLine(err))
 	}
-	defer tensor.Destroy()
+	defer func() { _ = tensor.Destroy() }()
 	results := []ort.Value{nil} // ONNX Runtime makes it
 	if err := session.Run([]ort.Value{tensor}, results); err != nil {
 		return npy.Array{}, fmt.Errorf("onnxruntime: %s", firstLine(err))
@@ -263,7 +263,7 @@ func runFloats(m *onnx.Model, output string, in npy.Array) (npy.Array, error) {
 	if !ok {
 		return npy.Array{}, errors.New("the output is no tensor of numbers")
 	}
-	defer result.Destroy()
+	defer func() { _ = result.Destroy() }()
 	out := npy.Array{Values: slices.Clone(result.GetData())}
 	for _, d := range result.GetShape() {
 		out.Shape = append(out.Shape, int(d))

@@ -140,7 +140,7 @@ func shape(v onnx.Value) string {
 	var parts []string
 	for _, d := range v.Dims {
 		if d.N >= 0 {
-			parts = append(parts, fmt.Sprint(d.N))
+			parts = append(parts, strconv.FormatInt(d.N, 10))
 		} else {
 			parts = append(parts, cmp.Or(d.Name, "?"))
 		}
@@ -177,7 +177,6 @@ func (f *foreign) findOutput(name string) error {
 		return fmt.Errorf("the model's output %s is %s, no image: microtome needs a model that gives something for each pixel", v.Name, shape(v))
 	}
 	f.out = tensor{name: v.Name, element: v.Type}
-	f.declared = v.Dims
 	f.Graph.Keep(v.Name)
 	f.readTail(v)
 	return nil
@@ -188,13 +187,9 @@ func spatial(v onnx.Value) bool {
 	if v.Sequence {
 		return false
 	}
-	flat := 0
-	for _, d := range v.Dims {
-		if d.N == 1 {
-			flat++
-		}
-	}
-	return !v.Ranked || len(v.Dims) == 3 && flat < 2 || len(v.Dims) == 4 && flat < 3 || len(v.Dims) == 5
+	d := v.Dims
+	one := func(a, b int) bool { return d[a].N == 1 && d[b].N == 1 }
+	return !v.Ranked || len(d) == 3 && !one(1, 2) || len(d) == 4 && !one(1, 2) && !one(2, 3) || len(d) == 5
 }
 
 // readTail finds out what the numbers of the output are by the nodes that end in it. Where that is a softmax, a sigmoid or
@@ -228,7 +223,7 @@ func (f *foreign) readTail(v onnx.Value) {
 				return
 			}
 			at, chain, exclusive = n.Input(0), nil, true
-			f.out, f.declared = tensor{name: at, element: onnx.Float32, last: axis != 1}, nil
+			f.out = tensor{name: at, element: onnx.Float32, last: axis != 1}
 			f.kind = ofLogits
 			g.Outputs[0] = onnx.Value{Name: at, Type: onnx.Float32}
 			g.Keep(at)
@@ -275,10 +270,6 @@ func (f *foreign) measure(spec *Spec, card cards.Card) error {
 		return err
 	}
 	a, err := f.free()
-	if err != nil && isStated {
-		spec.warn("the graph cannot be followed (%v): what the file states of its geometry is used unproved", err)
-		a, err = f.trusted(stated)
-	}
 	if err != nil {
 		return err
 	}
@@ -340,36 +331,6 @@ func (f *foreign) free() (*field.Analysis, error) {
 	}
 	g.Inputs[0], g.Outputs[0] = fixed, out
 	return field.Analyse(f.Model, in.Name, out.Name)
-}
-
-// trusted makes the analysis of a graph that cannot be followed of what its file states.
-func (f *foreign) trusted(g Geometry) (*field.Analysis, error) {
-	out := f.Graph.Outputs[0]
-	a := &field.Analysis{Stride: g.Stride, Before: g.Before, After: g.After, Out: out.Name}
-	if text := f.Get(keyOrigin); text != "" {
-		var err error
-		if a.Origin, err = strconv.Atoi(text); err != nil || a.Origin < 0 || a.Origin > min(g.Before, g.After) {
-			return nil, fmt.Errorf("metadata %s is %q: it is where the output begins in the input, at most %s and %s", keyOrigin, text, keyBefore, keyAfter)
-		}
-	}
-	h := 2
-	if f.in.last {
-		h = 1
-	}
-	if n := f.Graph.Inputs[0].Dims[h].N; n > 0 && n <= 1<<16 {
-		a.Fixed = int(n)
-	}
-	switch {
-	case len(f.declared) == 4 && f.declared[1].N > 0:
-		a.Output, a.OutChannels = "NCHW", int(f.declared[1].N)
-	case len(f.declared) == 4 && f.declared[3].N > 0:
-		a.Output, a.OutChannels = "NHWC", int(f.declared[3].N)
-	case len(f.declared) == 3:
-		a.Output = "NHW"
-	default:
-		return nil, fmt.Errorf("the model does not say how many channels its output %s has: export it with a fixed number", out.Name)
-	}
-	return a, nil
 }
 
 // settle chooses between the graph's geometry and what is stated of it.

@@ -33,8 +33,19 @@ var tails = []struct {
 	name    string
 	classes int
 }{
-	{"", 1}, {"", 3}, {"Softmax", 3}, {"Sigmoid", 1}, {"Sigmoid", 3}, {"Sigmoid squeezed", 1},
-	{"ArgMax int64", 3}, {"ArgMax int32", 3}, {"ArgMax uint8", 3}, {"ArgMax float", 3}, {"ArgMax kept", 3}, {"Softmax ArgMax", 3}, {"Greater", 1},
+	{"", 1},
+	{"", 3},
+	{"Softmax", 3},
+	{"Sigmoid", 1},
+	{"Sigmoid", 3},
+	{"Sigmoid squeezed", 1},
+	{"ArgMax int64", 3},
+	{"ArgMax int32", 3},
+	{"ArgMax uint8", 3},
+	{"ArgMax float", 3},
+	{"ArgMax kept", 3},
+	{"Softmax ArgMax", 3},
+	{"Greater", 1},
 }
 
 // model builds the graph, at the tail's end in the guest's layout.
@@ -229,7 +240,7 @@ func (g guest) at(out npy.Array, edge, y, x, c int) float32 {
 
 // choose says which label the guest's output means, and whether that is beyond what rounding may change.
 func (g guest) choose(out npy.Array, edge, y, x int) (label byte, sure bool) {
-	const close = 5e-3
+	const near = 5e-3
 	v := func(c int) float64 { return float64(g.at(out, edge, y, x, c)) }
 	switch {
 	case strings.Contains(g.tail, "ArgMax"), g.tail == "Greater":
@@ -242,7 +253,7 @@ func (g guest) choose(out npy.Array, edge, y, x int) (label byte, sure bool) {
 		if v(0) > limit {
 			label = 1
 		}
-		return label, math.Abs(v(0)-limit) > close
+		return label, math.Abs(v(0)-limit) > near
 	}
 	best := 0
 	values := []float64{v(0), v(1), v(2)}
@@ -252,12 +263,12 @@ func (g guest) choose(out npy.Array, edge, y, x int) (label byte, sure bool) {
 		}
 	}
 	sorted := slices.Sorted(slices.Values(values))
-	sure = sorted[2]-sorted[1] > close
+	sure = sorted[2]-sorted[1] > near
 	if g.tail == "Sigmoid" { // each class by itself
 		if values[best] <= 0.5 {
-			return 0, math.Abs(values[best]-0.5) > close
+			return 0, math.Abs(values[best]-0.5) > near
 		}
-		return byte(best + 1), sure && math.Abs(values[best]-0.5) > close
+		return byte(best + 1), sure && math.Abs(values[best]-0.5) > near
 	}
 	return byte(best), sure
 }

@@ -88,12 +88,12 @@ func (e *onnxEngine) forSlide(n Normalisation) Model { return &slideView{e, n.va
 
 // Predict labels tiles; see [Model].
 func (v *slideView) Predict(ctx context.Context, n int, in, out []byte) error {
-	return v.onnxEngine.label(ctx, n, in, out, v.statistics)
+	return v.label(ctx, n, in, out, v.statistics)
 }
 
 // Logits gives the network's output before the choice of a class; see [LogitsModel].
 func (v *slideView) Logits(ctx context.Context, w, h int, in []byte, out []float32) error {
-	return v.onnxEngine.logits(ctx, w, h, in, out, v.statistics)
+	return v.logits(ctx, w, h, in, out, v.statistics)
 }
 
 // Close does nothing: the model stays open.

@@ -36,7 +36,6 @@ type tensor struct {
 type foreign struct {
 	*onnx.Model
 	in, out     tensor
-	declared    []onnx.Dim // of the output, in the file
 	kind        kind
 	independent bool         // classes exclude each other not
 	steps       []cards.Step // from bytes to what the network sees

@@ -175,7 +175,7 @@ func FuzzDecode(f *testing.F) {
 	for _, text := range []string{wsinfer, monai, old, current} {
 		f.Add([]byte(text))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(_ *testing.T, data []byte) {
 		c, err := cards.Decode(data)
 		if err != nil {
 			return

@@ -270,9 +270,10 @@ func decodeTensor(b []byte) (*Tensor, error) {
 		case 13:
 			var e Entry
 			err = fields(f.body, func(f field) error {
-				if f.id == 1 {
+				switch f.id {
+				case 1:
 					e.Key = string(f.body)
-				} else if f.id == 2 {
+				case 2:
 					e.Value = string(f.body)
 				}
 				return nil
