@@ -279,9 +279,7 @@ func (c *call) mixed(dims []int, why string) *value {
 	for _, v := range c.in {
 		if v != nil && v.image {
 			out.image = true
-			if v.unbounded != "" && (out.unbounded == "" || out.folded) {
-				out.unbounded, out.folded = v.unbounded, v.folded
-			}
+			out.taint(v)
 		}
 	}
 	return c.spread(out, why)
@@ -485,4 +483,25 @@ func dropout(c *call) ([]*value, error) {
 // warps are operators that take pixels from places which nothing bounds.
 func warps(*call) ([]*value, error) {
 	return nil, refuse("it takes pixels from places that cannot be followed: export the model without it")
+}
+
+// Operators returns the names of all operators that are known, in order.
+func Operators() []string {
+	return slices.Sorted(func(yield func(string) bool) {
+		for name := range operators {
+			if !yield(name) {
+				return
+			}
+		}
+		for name := range pixelwise {
+			if !yield(name) {
+				return
+			}
+		}
+		for _, name := range reduceNames {
+			if !yield(name) {
+				return
+			}
+		}
+	})
 }

@@ -291,9 +291,7 @@ func (c *call) sideBySide(in []*value, dims []int, axis int) []*value {
 	}
 	out.span[k] = image.span[k].shifted(dims[axis], -at)
 	for _, v := range in {
-		if v.unbounded != "" && (out.unbounded == "" || out.folded) {
-			out.unbounded, out.folded = v.unbounded, v.folded
-		}
+		out.taint(v)
 	}
 	return []*value{out}
 }
