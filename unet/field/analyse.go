@@ -46,6 +46,7 @@ type graph struct {
 	opset                  int64
 	nodes                  []*onnx.Node
 	weights                map[string]*onnx.Tensor
+	guess                  bool // whether to go on where a node cannot be followed
 }
 
 // Opsets of ONNX' own operators that are known here.
@@ -79,7 +80,7 @@ func Analyse(m *onnx.Model, input, output string) (*Analysis, error) {
 
 // newGraph picks the part of a model between an input and an output.
 func newGraph(m *onnx.Model, input, output string) (*graph, error) {
-	g := &graph{opset: m.Opset(""), weights: map[string]*onnx.Tensor{}}
+	g := &graph{opset: m.Opset(""), weights: constants(m)}
 	if g.opset < oldest || g.opset > newest {
 		return nil, fmt.Errorf("the model uses version %d of the ONNX operators, and %d to %d are known: export it with opset 17", g.opset, oldest, newest)
 	}
@@ -88,9 +89,6 @@ func newGraph(m *onnx.Model, input, output string) (*graph, error) {
 		return nil, fmt.Errorf("the model has no output %q, but %s", output, names(m.Graph.Outputs))
 	}
 	g.output = m.Graph.Outputs[at]
-	for _, t := range m.Graph.Weights {
-		g.weights[t.Name] = t
-	}
 	needed := map[string]bool{g.output.Name: true}
 	for _, n := range slices.Backward(m.Graph.Nodes) {
 		if slices.ContainsFunc(n.Outputs, func(name string) bool { return name != "" && needed[name] }) {
@@ -115,6 +113,15 @@ func newGraph(m *onnx.Model, input, output string) (*graph, error) {
 	}
 	g.input = inputs[0]
 	return g, g.layOut()
+}
+
+// constants returns the weights of a model by name.
+func constants(m *onnx.Model) map[string]*onnx.Tensor {
+	all := map[string]*onnx.Tensor{}
+	for _, t := range m.Graph.Weights {
+		all[t.Name] = t
+	}
+	return all
 }
 
 func names(values []onnx.Value) string {
@@ -310,7 +317,7 @@ func (g *graph) describe(p *pass) (*Analysis, error) {
 			layout[i] = 'H'
 		case i == v.axis[1]:
 			layout[i] = 'W'
-		case i == v.batch && i == 0:
+		case i == 0 && v.batch == 0:
 			layout[i] = 'N'
 		case strings.IndexByte(string(layout), 'C') < 0:
 			layout[i], a.OutChannels = 'C', d

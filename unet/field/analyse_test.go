@@ -48,10 +48,14 @@ func TestRefused(t *testing.T) {
 		}, "covers 1/2 pixels of the input"},
 		"no opset":  {func() *onnx.Model { n := newNet(1, 0, 1); return n.done(n.relu(image)) }, "version 0 of the ONNX operators"},
 		"new opset": {func() *onnx.Model { n := newNet(1, 99, 1); return n.done(n.relu(image)) }, "version 99 of the ONNX operators"},
-		"control flow": {func() *onnx.Model { n := newNet(1, 17, 1); return n.done(n.node("If", []string{image})) },
-			`node "If_0" (If): what the graph computes depends on what it sees (control flow): export the model by tracing`},
-		"unknown operator": {func() *onnx.Model { n := newNet(1, 17, 1); return n.done(n.node("Det", []string{image})) },
-			`node "Det_0" (Det): the operator is not one that microtome can follow an image through`},
+		"control flow": {
+			func() *onnx.Model { n := newNet(1, 17, 1); return n.done(n.node("If", []string{image})) },
+			`node "If_0" (If): what the graph computes depends on what it sees (control flow): export the model by tracing`,
+		},
+		"unknown operator": {
+			func() *onnx.Model { n := newNet(1, 17, 1); return n.done(n.node("Det", []string{image})) },
+			`node "Det_0" (Det): the operator is not one that microtome can follow an image through`,
+		},
 		"own domain": {func() *onnx.Model {
 			n := newNet(1, 17, 1)
 			x := n.relu(image)

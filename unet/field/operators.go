@@ -161,7 +161,7 @@ func (c *call) reduced(axes []int, keep bool) *value {
 }
 
 func arg(c *call) ([]*value, error) {
-	a, err := c.axis("axis", 0, c.rank())
+	a, err := c.axis(0, c.rank())
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func arg(c *call) ([]*value, error) {
 }
 
 func topK(c *call) ([]*value, error) {
-	a, err := c.axis("axis", -1, c.rank())
+	a, err := c.axis(-1, c.rank())
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func softmax(c *call) ([]*value, error) {
 	if c.graph.opset < 13 {
 		fallback = 1
 	}
-	a, err := c.axis("axis", fallback, c.rank())
+	a, err := c.axis(fallback, c.rank())
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func softmax(c *call) ([]*value, error) {
 }
 
 func lpNormalization(c *call) ([]*value, error) {
-	a, err := c.axis("axis", -1, c.rank())
+	a, err := c.axis(-1, c.rank())
 	return []*value{c.across([]int{a}, "normalises by all of the image's pixels")}, err
 }
 
@@ -253,7 +253,7 @@ func meanVariance(c *call) ([]*value, error) {
 }
 
 func layerNormalization(c *call) ([]*value, error) {
-	a, err := c.axis("axis", -1, c.rank())
+	a, err := c.axis(-1, c.rank())
 	if err != nil {
 		return nil, err
 	}

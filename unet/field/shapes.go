@@ -191,6 +191,10 @@ func (g *graph) run(h, w int) (*pass, error) {
 	p.values[g.input.Name] = in
 	for _, n := range g.nodes {
 		if err := p.step(n); err != nil {
+			if p.graph.guess {
+				p.guess(n)
+				continue
+			}
 			err = fmt.Errorf("%s: %w", label(n), err)
 			if errors.As(err, new(refusal)) {
 				err = refusal{err}
@@ -199,6 +203,47 @@ func (g *graph) run(h, w int) (*pass, error) {
 		}
 	}
 	return p, nil
+}
+
+// A Shape is what a tensor is for an image of one size.
+type Shape struct {
+	Type int64 // of elements, as package onnx numbers them
+	Dims []int
+}
+
+// Shapes returns the shape of every tensor that the graph computes from an image of h × w pixels, by name. A node that cannot be followed
+// counts as giving what it takes; Shapes is for estimates. Of a model without an image it returns nothing.
+func Shapes(m *onnx.Model, h, w int) map[string]Shape {
+	if len(m.Graph.Inputs) == 0 {
+		return nil
+	}
+	g := &graph{opset: m.Opset(""), input: m.Graph.Inputs[0], nodes: m.Graph.Nodes, weights: constants(m), guess: true}
+	if g.layOut() != nil {
+		return nil
+	}
+	p, err := g.run(h, w)
+	if err != nil {
+		return nil
+	}
+	all := map[string]Shape{}
+	for name, v := range p.values {
+		if _, constant := g.weights[name]; !constant {
+			all[name] = Shape{v.kind, v.dims}
+		}
+	}
+	return all
+}
+
+// guess lets a node that cannot be followed give what it takes.
+func (p *pass) guess(n *onnx.Node) {
+	for _, out := range n.Outputs {
+		p.values[out] = numbers([]int{})
+		for _, in := range n.Inputs {
+			if v := p.values[in]; v != nil && v.size() > p.values[out].size() {
+				p.values[out] = v
+			}
+		}
+	}
 }
 
 // label names a node: by its name, else by what it gives.
@@ -290,9 +335,9 @@ func (c *call) input(i int) *value {
 // rank returns the number of dimensions of the first input.
 func (c *call) rank() int { return len(c.in[0].dims) }
 
-// axis returns an attribute that is an axis of a tensor of a rank.
-func (c *call) axis(name string, fallback int64, rank int) (int, error) {
-	return axisOf(int(max(math.MinInt32, min(math.MaxInt32, c.node.Int(name, fallback)))), rank)
+// axis returns the attribute of that name, an axis of a tensor of a rank.
+func (c *call) axis(fallback int64, rank int) (int, error) {
+	return axisOf(int(max(math.MinInt32, min(math.MaxInt32, c.node.Int("axis", fallback)))), rank)
 }
 
 // axisOf returns an axis, counted from the end where it is negative.
