@@ -46,6 +46,7 @@ type graph struct {
 	opset                  int64
 	nodes                  []*onnx.Node
 	weights                map[string]*onnx.Tensor
+	known                  map[string]*value // weights that were read
 	guess                  bool // whether to go on where a node cannot be followed
 }
 
@@ -80,7 +81,7 @@ func Analyse(m *onnx.Model, input, output string) (*Analysis, error) {
 
 // newGraph picks the part of a model between an input and an output.
 func newGraph(m *onnx.Model, input, output string) (*graph, error) {
-	g := &graph{opset: m.Opset(""), weights: constants(m)}
+	g := &graph{opset: m.Opset(""), weights: constants(m), known: map[string]*value{}}
 	if g.opset < oldest || g.opset > newest {
 		return nil, fmt.Errorf("the model uses version %d of the ONNX operators, and %d to %d are known: export it with opset 17", g.opset, oldest, newest)
 	}

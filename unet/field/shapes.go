@@ -43,6 +43,22 @@ const (
 	mostSize     = 1 << 48 // elements of any tensor
 )
 
+// constant returns the value of a weight, which every pass shares.
+func (g *graph) constant(name string) (*value, error) {
+	if v := g.known[name]; v != nil {
+		return v, nil
+	}
+	t, ok := g.weights[name]
+	if !ok {
+		return nil, fmt.Errorf("its input %q comes from nowhere: the file is damaged", name)
+	}
+	v, err := constant(t)
+	if err == nil {
+		g.known[name] = v
+	}
+	return v, err
+}
+
 // constant returns the value of a tensor from the file.
 func constant(t *onnx.Tensor) (*value, error) {
 	v := &value{kind: t.Type, dims: make([]int, 0, len(t.Dims)), batch: -1, axis: [2]int{-1, -1}}
@@ -217,7 +233,7 @@ func Shapes(m *onnx.Model, h, w int) map[string]Shape {
 	if len(m.Graph.Inputs) == 0 {
 		return nil
 	}
-	g := &graph{opset: m.Opset(""), input: m.Graph.Inputs[0], nodes: m.Graph.Nodes, weights: constants(m), guess: true}
+	g := &graph{opset: m.Opset(""), input: m.Graph.Inputs[0], nodes: m.Graph.Nodes, weights: constants(m), known: map[string]*value{}, guess: true}
 	if g.layOut() != nil {
 		return nil
 	}
@@ -271,12 +287,8 @@ func (p *pass) step(n *onnx.Node) error {
 	for i, name := range n.Inputs {
 		v := p.values[name]
 		if v == nil && name != "" {
-			t, ok := p.graph.weights[name]
-			if !ok {
-				return refuse("its input %q comes from nowhere: the file is damaged", name)
-			}
 			var err error
-			if v, err = constant(t); err != nil {
+			if v, err = p.graph.constant(name); err != nil {
 				return refusal{err}
 			}
 			p.values[name] = v
