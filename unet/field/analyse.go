@@ -47,7 +47,7 @@ type graph struct {
 	nodes                  []*onnx.Node
 	weights                map[string]*onnx.Tensor
 	known                  map[string]*value // weights that were read
-	guess                  bool // whether to go on where a node cannot be followed
+	guess                  bool              // whether to go on where a node cannot be followed
 }
 
 // Opsets of ONNX' own operators that are known here.
