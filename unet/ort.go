@@ -127,7 +127,11 @@ type onnxEngine struct {
 
 // newONNXEngine makes a session of a model in microtome's form, and one for the logits if asked.
 func newONNXEngine(spec Spec, m *onnx.Model, d device, logits bool) (*onnxEngine, error) {
-	perPixel, blocked := footprint(m.Graph)
+	edge := spec.Input
+	if edge == 0 {
+		edge = spec.Geometry.Input((usualEdge/spec.Stride + 1) * spec.Stride)
+	}
+	perPixel, blocked := footprint(m, edge)
 	e := &onnxEngine{spec: spec, perPixel: perPixel}
 	var err error
 	if e.labels, err = d.session(m, m.Graph.Outputs[0].Name, blocked); err != nil {

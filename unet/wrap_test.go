@@ -286,7 +286,7 @@ func FuzzUnderstand(f *testing.F) {
 				t.Error("what is a model does not begin as one")
 			}
 			_ = refuse(m)
-			footprint(m.Graph)
+			footprint(m, 64)
 			if s, p, _, err := trained(m); err == nil && s.Check(p) != nil {
 				t.Error("a network was read that is none")
 			}

@@ -3,6 +3,7 @@ package field
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -45,6 +46,8 @@ type graph struct {
 	opset                  int64
 	nodes                  []*onnx.Node
 	weights                map[string]*onnx.Tensor
+	known                  map[string]*value // weights that were read
+	guess                  bool              // whether to go on where a node cannot be followed
 }
 
 // Opsets of ONNX' own operators that are known here.
@@ -78,7 +81,7 @@ func Analyse(m *onnx.Model, input, output string) (*Analysis, error) {
 
 // newGraph picks the part of a model between an input and an output.
 func newGraph(m *onnx.Model, input, output string) (*graph, error) {
-	g := &graph{opset: m.Opset(""), weights: map[string]*onnx.Tensor{}}
+	g := &graph{opset: m.Opset(""), weights: constants(m), known: map[string]*value{}}
 	if g.opset < oldest || g.opset > newest {
 		return nil, fmt.Errorf("the model uses version %d of the ONNX operators, and %d to %d are known: export it with opset 17", g.opset, oldest, newest)
 	}
@@ -87,9 +90,6 @@ func newGraph(m *onnx.Model, input, output string) (*graph, error) {
 		return nil, fmt.Errorf("the model has no output %q, but %s", output, names(m.Graph.Outputs))
 	}
 	g.output = m.Graph.Outputs[at]
-	for _, t := range m.Graph.Weights {
-		g.weights[t.Name] = t
-	}
 	needed := map[string]bool{g.output.Name: true}
 	for _, n := range slices.Backward(m.Graph.Nodes) {
 		if slices.ContainsFunc(n.Outputs, func(name string) bool { return name != "" && needed[name] }) {
@@ -114,6 +114,15 @@ func newGraph(m *onnx.Model, input, output string) (*graph, error) {
 	}
 	g.input = inputs[0]
 	return g, g.layOut()
+}
+
+// constants returns the weights of a model by name.
+func constants(m *onnx.Model) map[string]*onnx.Tensor {
+	all := map[string]*onnx.Tensor{}
+	for _, t := range m.Graph.Weights {
+		all[t.Name] = t
+	}
+	return all
 }
 
 func names(values []onnx.Value) string {
@@ -189,7 +198,7 @@ func (g *graph) layOut() error {
 	return nil
 }
 
-// edge is where an axis of the output lies in the image.
+// result returns the output of a pass, which must be an image of the input's resolution.
 func (p *pass) result() (*value, error) {
 	v := p.values[p.graph.output.Name]
 	if v == nil || !v.image {
@@ -210,6 +219,9 @@ func (p *pass) result() (*value, error) {
 			why = ": " + v.unbounded
 		}
 		return nil, refuse("the output %q, of size %v, is no image but one answer for all of it (a classifier or detector): microtome wants a label for each pixel%s", p.graph.output.Name, v.dims, why)
+	}
+	if v.axis[0] > v.axis[1] {
+		return nil, refuse("the output %q is turned, its columns are its rows: export the model without the transposition", p.graph.output.Name)
 	}
 	for k := range v.span {
 		if s := v.span[k].scale; s != one {
@@ -235,7 +247,7 @@ func (g *graph) reference() (best *pass, edge int, err error) {
 			}
 			if failed != nil {
 				if err == nil {
-					err = failed
+					err = fmt.Errorf("an image of %d × %d pixels: %w", n, n, failed)
 				}
 				if errors.As(failed, new(refusal)) && p.skewed == "" {
 					return nil, 0, failed
@@ -262,18 +274,21 @@ func (g *graph) reference() (best *pass, edge int, err error) {
 
 // worse says how far a pass is from one where all branches meet on their places.
 func (p *pass) worse() float64 {
-	if p.skewed != "" {
-		return p.apart + 1e9
+	apart := 0.0
+	for _, d := range p.shifts {
+		apart += math.Abs(float64(d.num)) / float64(max(d.den, 1))
 	}
-	return p.apart
+	if p.skewed != "" {
+		apart += 1e9
+	}
+	return apart
 }
 
 // stride returns the least number of pixels by which an image can be moved so that every tensor moves by whole pixels.
 func (p *pass) stride() int {
 	s := int64(1)
-	for i := 0; i < len(p.grid); i += 2 {
-		n := p.grid[i].num
-		if s = s / gcd(s, n) * n; s > mostStride || s <= 0 {
+	for _, r := range p.scales {
+		if s = s / gcd(s, r.num) * r.num; s > mostStride || s <= 0 {
 			return mostStride + 1
 		}
 	}
@@ -303,7 +318,7 @@ func (g *graph) describe(p *pass) (*Analysis, error) {
 			layout[i] = 'H'
 		case i == v.axis[1]:
 			layout[i] = 'W'
-		case i == v.batch && i == 0:
+		case i == 0 && v.batch == 0:
 			layout[i] = 'N'
 		case strings.IndexByte(string(layout), 'C') < 0:
 			layout[i], a.OutChannels = 'C', d
@@ -403,20 +418,24 @@ func (g *graph) tooSmall(a *Analysis, after int) error {
 
 // holds reports whether tiles of several sizes with the margins of a are followed as the reference is, and clean in their cores.
 func (g *graph) holds(a *Analysis, reference *pass) bool {
+	like, err := reference.result()
+	if err != nil {
+		return false
+	}
 	for _, cores := range []int{64, 1, 2, 3, 5, 8, 13} {
 		core := cores * a.Stride
 		n := a.Before + core + a.After
 		p, err := g.run(n, n)
-		if err != nil || !slices.Equal(p.grid, reference.grid) {
+		if err != nil || !slices.Equal(p.scales, reference.scales) || !slices.Equal(p.shifts, reference.shifts) {
 			return false
 		}
 		v, err := p.result()
 		if err != nil {
 			return false
 		}
-		for _, s := range v.span {
+		for k, s := range v.span {
 			origin, err := s.origin(n)
-			if err != nil || origin != a.Origin || s.lo > a.Before-origin || s.hi < a.Before-origin+core {
+			if err != nil || origin != a.Origin || s.start != like.span[k].start || s.lo > a.Before-origin || s.hi < a.Before-origin+core {
 				return false
 			}
 		}

@@ -2,10 +2,8 @@ package field_test
 
 import (
 	"fmt"
-	"os"
 	"testing"
 
-	"microtome/internal/shared"
 	"microtome/unet"
 	"microtome/unet/field"
 	"microtome/unet/onnx"
@@ -60,24 +58,4 @@ func head(m *onnx.Model) string {
 		}
 	}
 	return name
-}
-
-func TestSharedModels(t *testing.T) {
-	for name, want := range map[string]unet.Geometry{
-		"models/unet2d_nuclei_broad/weights.onnx": {Stride: 8, Before: 48, After: 56}, // Upsample looks to the right only
-		"models/unet_b16_same/unet_b16_same.onnx": {Stride: 16, Before: 96, After: 96},
-	} {
-		data, err := os.ReadFile(shared.File(t, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := field.Analyse(decoded(t, data), "", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("%s: %+v", name, *got)
-		if g := (unet.Geometry{Stride: got.Stride, Before: got.Before, After: got.After}); g != want || got.Unbounded != "" {
-			t.Errorf("%s: %+v, want %+v", name, g, want)
-		}
-	}
 }

@@ -161,7 +161,7 @@ func (c *call) reduced(axes []int, keep bool) *value {
 }
 
 func arg(c *call) ([]*value, error) {
-	a, err := c.axis("axis", 0, c.rank())
+	a, err := c.axis(0, c.rank())
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func arg(c *call) ([]*value, error) {
 }
 
 func topK(c *call) ([]*value, error) {
-	a, err := c.axis("axis", -1, c.rank())
+	a, err := c.axis(-1, c.rank())
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func softmax(c *call) ([]*value, error) {
 	if c.graph.opset < 13 {
 		fallback = 1
 	}
-	a, err := c.axis("axis", fallback, c.rank())
+	a, err := c.axis(fallback, c.rank())
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func softmax(c *call) ([]*value, error) {
 }
 
 func lpNormalization(c *call) ([]*value, error) {
-	a, err := c.axis("axis", -1, c.rank())
+	a, err := c.axis(-1, c.rank())
 	return []*value{c.across([]int{a}, "normalises by all of the image's pixels")}, err
 }
 
@@ -253,7 +253,7 @@ func meanVariance(c *call) ([]*value, error) {
 }
 
 func layerNormalization(c *call) ([]*value, error) {
-	a, err := c.axis("axis", -1, c.rank())
+	a, err := c.axis(-1, c.rank())
 	if err != nil {
 		return nil, err
 	}
@@ -279,9 +279,7 @@ func (c *call) mixed(dims []int, why string) *value {
 	for _, v := range c.in {
 		if v != nil && v.image {
 			out.image = true
-			if v.unbounded != "" && (out.unbounded == "" || out.folded) {
-				out.unbounded, out.folded = v.unbounded, v.folded
-			}
+			out.taint(v)
 		}
 	}
 	return c.spread(out, why)
@@ -485,4 +483,25 @@ func dropout(c *call) ([]*value, error) {
 // warps are operators that take pixels from places which nothing bounds.
 func warps(*call) ([]*value, error) {
 	return nil, refuse("it takes pixels from places that cannot be followed: export the model without it")
+}
+
+// Operators returns the names of all operators that are known, in order.
+func Operators() []string {
+	return slices.Sorted(func(yield func(string) bool) {
+		for name := range operators {
+			if !yield(name) {
+				return
+			}
+		}
+		for name := range pixelwise {
+			if !yield(name) {
+				return
+			}
+		}
+		for _, name := range reduceNames {
+			if !yield(name) {
+				return
+			}
+		}
+	})
 }

@@ -464,10 +464,8 @@ func (c *call) interpolate(s span, n int, scale ratio, old bool) (out span, why 
 	case "tf_half_pixel_for_nn":
 		b = down
 	case "align_corners":
-		if s.n > 1 && n > 1 {
-			a, d = 2*(s.n-1), 2*(n-1)
-			why = "interpolates between the image's corners (align_corners), so each pixel depends on the image's size: export the model with half_pixel"
-		}
+		b = down - up // about
+		why = "interpolates between the image's corners (align_corners), so each pixel depends on the image's size: export the model with half_pixel"
 	default:
 		return s, "", refuse("it cuts out parts of the image (%s): export the model without it", coordinates)
 	}

@@ -3,6 +3,7 @@ package field
 import (
 	"fmt"
 	"math"
+	"strconv"
 )
 
 // A ratio is an exact fraction in lowest terms. One that does not fit 31 bits is no number: its den is 0, and so is that of
@@ -38,13 +39,12 @@ func nearby(f float64) ratio {
 }
 
 func (a ratio) times(b ratio) ratio { return fraction(a.num*b.num, a.den*b.den) }
-func (a ratio) over(b ratio) ratio  { return fraction(a.num*b.den, a.den*b.num) }
 func (a ratio) plus(b ratio) ratio  { return fraction(a.num*b.den+b.num*a.den, a.den*b.den) }
 func (a ratio) minus(b ratio) ratio { return fraction(a.num*b.den-b.num*a.den, a.den*b.den) }
 
 func (a ratio) String() string {
 	if a.den == 1 {
-		return fmt.Sprint(a.num)
+		return strconv.FormatInt(a.num, 10)
 	}
 	return fmt.Sprintf("%d/%d", a.num, a.den)
 }

@@ -206,7 +206,7 @@ func (c *call) piece(v *value, axis, start, n int) *value {
 
 func split(c *call) ([]*value, error) {
 	in := c.in[0]
-	a, err := c.axis("axis", 0, c.rank())
+	a, err := c.axis(0, c.rank())
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +237,7 @@ func split(c *call) ([]*value, error) {
 func concat(c *call) ([]*value, error) {
 	in := slices.DeleteFunc(slices.Clone(c.in), func(v *value) bool { return v == nil })
 	rank := c.rank()
-	a, err := c.axis("axis", 1, rank)
+	a, err := c.axis(1, rank)
 	if err != nil {
 		return nil, err
 	}
@@ -291,9 +291,7 @@ func (c *call) sideBySide(in []*value, dims []int, axis int) []*value {
 	}
 	out.span[k] = image.span[k].shifted(dims[axis], -at)
 	for _, v := range in {
-		if v.unbounded != "" && (out.unbounded == "" || out.folded) {
-			out.unbounded, out.folded = v.unbounded, v.folded
-		}
+		out.taint(v)
 	}
 	return []*value{out}
 }
@@ -576,7 +574,7 @@ func tile(c *call) ([]*value, error) {
 
 func gather(c *call) ([]*value, error) {
 	in, which := c.in[0], c.in[1]
-	a, err := c.axis("axis", 0, c.rank())
+	a, err := c.axis(0, c.rank())
 	if err != nil {
 		return nil, err
 	}
@@ -626,7 +624,7 @@ func gather(c *call) ([]*value, error) {
 
 func oneHot(c *call) ([]*value, error) {
 	depth := c.in[1].wholes()
-	a, err := c.axis("axis", -1, c.rank()+1)
+	a, err := c.axis(-1, c.rank()+1)
 	if err != nil || len(depth) != 1 {
 		return nil, refuse("its depth cannot be followed")
 	}

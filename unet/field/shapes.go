@@ -43,6 +43,22 @@ const (
 	mostSize     = 1 << 48 // elements of any tensor
 )
 
+// constant returns the value of a weight, which every pass shares.
+func (g *graph) constant(name string) (*value, error) {
+	if v := g.known[name]; v != nil {
+		return v, nil
+	}
+	t, ok := g.weights[name]
+	if !ok {
+		return nil, fmt.Errorf("its input %q comes from nowhere: the file is damaged", name)
+	}
+	v, err := constant(t)
+	if err == nil {
+		g.known[name] = v
+	}
+	return v, err
+}
+
 // constant returns the value of a tensor from the file.
 func constant(t *onnx.Tensor) (*value, error) {
 	v := &value{kind: t.Type, dims: make([]int, 0, len(t.Dims)), batch: -1, axis: [2]int{-1, -1}}
@@ -167,10 +183,9 @@ type pass struct {
 	graph  *graph
 	values map[string]*value
 	flop   float64
-	// grid holds scale and start of every tensor, in the order of the graph: two sizes of an image are cut alike if theirs are equal.
-	grid []ratio
-	// apart adds up how far from each other lie what the graph joins, px of the image.
-	apart float64
+	// scales holds those of every tensor, shifts how far from each other lie what the graph joins, in the order of the graph: two sizes of
+	// an image are cut alike if theirs are equal.
+	scales, shifts []ratio
 	// skewed says where images on different grids are joined, so that their shift changes from pixel to pixel; "" nowhere.
 	skewed string
 	// rounding says where an interpolation's weights depend on the pixel's place in their last bits; "" nowhere.
@@ -192,6 +207,10 @@ func (g *graph) run(h, w int) (*pass, error) {
 	p.values[g.input.Name] = in
 	for _, n := range g.nodes {
 		if err := p.step(n); err != nil {
+			if p.graph.guess {
+				p.guess(n)
+				continue
+			}
 			err = fmt.Errorf("%s: %w", label(n), err)
 			if errors.As(err, new(refusal)) {
 				err = refusal{err}
@@ -200,6 +219,47 @@ func (g *graph) run(h, w int) (*pass, error) {
 		}
 	}
 	return p, nil
+}
+
+// A Shape is what a tensor is for an image of one size.
+type Shape struct {
+	Type int64 // of elements, as package onnx numbers them
+	Dims []int
+}
+
+// Shapes returns the shape of every tensor that the graph computes from an image of h × w pixels, by name. A node that cannot be followed
+// counts as giving what it takes; Shapes is for estimates. Of a model without an image it returns nothing.
+func Shapes(m *onnx.Model, h, w int) map[string]Shape {
+	if len(m.Graph.Inputs) == 0 {
+		return nil
+	}
+	g := &graph{opset: m.Opset(""), input: m.Graph.Inputs[0], nodes: m.Graph.Nodes, weights: constants(m), known: map[string]*value{}, guess: true}
+	if g.layOut() != nil {
+		return nil
+	}
+	p, err := g.run(h, w)
+	if err != nil {
+		return nil
+	}
+	all := map[string]Shape{}
+	for name, v := range p.values {
+		if _, constant := g.weights[name]; !constant {
+			all[name] = Shape{v.kind, v.dims}
+		}
+	}
+	return all
+}
+
+// guess lets a node that cannot be followed give what it takes.
+func (p *pass) guess(n *onnx.Node) {
+	for _, out := range n.Outputs {
+		p.values[out] = numbers([]int{})
+		for _, in := range n.Inputs {
+			if v := p.values[in]; v != nil && v.size() > p.values[out].size() {
+				p.values[out] = v
+			}
+		}
+	}
 }
 
 // label names a node: by its name, else by what it gives.
@@ -227,12 +287,8 @@ func (p *pass) step(n *onnx.Node) error {
 	for i, name := range n.Inputs {
 		v := p.values[name]
 		if v == nil && name != "" {
-			t, ok := p.graph.weights[name]
-			if !ok {
-				return refuse("its input %q comes from nowhere: the file is damaged", name)
-			}
 			var err error
-			if v, err = constant(t); err != nil {
+			if v, err = p.graph.constant(name); err != nil {
 				return refusal{err}
 			}
 			p.values[name] = v
@@ -265,7 +321,7 @@ func (p *pass) step(n *onnx.Node) error {
 				if s.scale.den == 0 || s.start.den == 0 {
 					return refuse("the image cannot be followed: sizes are in no simple ratio")
 				}
-				p.grid = append(p.grid, s.scale, s.start)
+				p.scales = append(p.scales, s.scale)
 			}
 		}
 		p.values[name] = v
@@ -291,9 +347,9 @@ func (c *call) input(i int) *value {
 // rank returns the number of dimensions of the first input.
 func (c *call) rank() int { return len(c.in[0].dims) }
 
-// axis returns an attribute that is an axis of a tensor of a rank.
-func (c *call) axis(name string, fallback int64, rank int) (int, error) {
-	return axisOf(int(max(math.MinInt32, min(math.MaxInt32, c.node.Int(name, fallback)))), rank)
+// axis returns the attribute of that name, an axis of a tensor of a rank.
+func (c *call) axis(fallback int64, rank int) (int, error) {
+	return axisOf(int(max(math.MinInt32, min(math.MaxInt32, c.node.Int("axis", fallback)))), rank)
 }
 
 // axisOf returns an axis, counted from the end where it is negative.
@@ -360,17 +416,19 @@ func lose(v *value) *value {
 	return &w
 }
 
-// regain gives a value that depends on all of the image its axes back, where an operator says which they are.
+// regain gives a value that depends on all of the image its axes back, where an operator says which they are. If they are as long as before they
+// were lost, nothing has moved.
 func (c *call) regain(v *value, axes [2]int) *value {
-	if !v.image || v.spatial() || max(axes[0], axes[1]) >= len(v.dims) || v.dims[axes[0]] <= 1 || v.dims[axes[1]] <= 1 {
+	if !v.image || v.spatial() || max(axes[0], axes[1]) >= len(v.dims) || min(axes[0], axes[1]) < 0 || v.dims[axes[0]] <= 1 || v.dims[axes[1]] <= 1 {
 		return v
 	}
 	w := *v
 	w.axis = axes
 	for k, a := range axes {
-		n := w.dims[a]
-		scale := fraction(int64(c.height), int64(n))
-		w.span[k] = span{n, 0, n, scale, scale.minus(one).times(ratio{1, 2})}
+		if n := w.dims[a]; w.span[k].n != n {
+			scale := fraction(int64(c.height), int64(n))
+			w.span[k] = span{n, 0, n, scale, scale.minus(one).times(ratio{1, 2})}
+		}
 	}
 	return &w
 }
@@ -379,27 +437,40 @@ func (c *call) regain(v *value, axes [2]int) *value {
 // broadcast. Pixels are clean where those of all inputs are.
 func (c *call) join(dims []int, in ...*value) (*value, error) {
 	out := &value{kind: in[0].kind, dims: dims, batch: -1, axis: [2]int{-1, -1}}
-	for _, v := range in { // images first: they say where height and width are
-		if v == nil || !v.image {
+	if first := slices.IndexFunc(in, func(v *value) bool { return v != nil && v.spatial() }); first >= 0 {
+		shift := len(dims) - len(in[first].dims)
+		out.axis, out.span = [2]int{in[first].axis[0] + shift, in[first].axis[1] + shift}, in[first].span
+	}
+	for _, v := range in {
+		if v == nil {
 			continue
 		}
 		shift := len(dims) - len(v.dims)
-		if v.unbounded != "" && (out.unbounded == "" || out.folded) {
-			out.unbounded, out.folded = v.unbounded, v.folded
+		axes := [2]int{out.axis[0] - shift, out.axis[1] - shift}
+		if !v.image {
+			for _, a := range axes {
+				if out.spatial() && a >= 0 && v.dims[a] > 1 && !uniform(v.data) {
+					out = c.spread(out, "takes a constant that differs from pixel to pixel")
+				}
+			}
+			continue
 		}
 		out.image = true
+		out.taint(v)
 		if v.batch >= 0 {
 			out.batch = v.batch + shift
+		}
+		if out.axis[0] < 0 {
+			out.span = v.span
+			continue
+		}
+		if out.axis[0] != out.axis[1] {
+			v = c.regain(v, axes)
 		}
 		if !v.spatial() {
 			continue
 		}
-		axis := [2]int{v.axis[0] + shift, v.axis[1] + shift}
-		if out.axis[0] < 0 {
-			out.axis, out.span = axis, v.span
-			continue
-		}
-		if out.axis != axis {
+		if v.axis != axes {
 			return nil, refuse("it joins an image to another that is turned")
 		}
 		for k := range out.span {
@@ -409,30 +480,21 @@ func (c *call) join(dims []int, in ...*value) (*value, error) {
 			}
 			if a.scale != b.scale {
 				c.skewed = fmt.Sprintf("%s joins images on different grids, of %v and %v pixels of the input", label(c.node), a.scale, b.scale)
-				if out.unbounded == "" || out.folded {
-					out.unbounded, out.folded = c.skewed, false
-				}
+				out.taint(&value{unbounded: c.skewed})
 			}
-			d := a.start.minus(b.start)
-			c.apart += math.Abs(float64(d.num) / float64(max(d.den, 1)))
+			c.shifts = append(c.shifts, a.start.minus(b.start))
 			a.lo, a.hi = max(a.lo, b.lo), min(a.hi, b.hi)
 			a.hi = max(a.lo, a.hi)
 		}
 	}
-	if !out.spatial() {
-		return out, nil
-	}
-	for _, v := range in {
-		if v == nil || v.image || len(v.data) == 1 || uniform(v.data) {
-			continue
-		}
-		for _, a := range out.axis {
-			if at := a - len(dims) + len(v.dims); at >= 0 && v.dims[at] > 1 {
-				return c.spread(out, "takes a constant that differs from pixel to pixel"), nil
-			}
-		}
-	}
 	return out, nil
+}
+
+// taint makes v unbounded where another value, which it depends on, is.
+func (v *value) taint(by *value) {
+	if by.unbounded != "" && (v.unbounded == "" || v.folded) {
+		v.unbounded, v.folded = by.unbounded, by.folded
+	}
 }
 
 // broadcast returns the dimensions of tensors that are combined element by element.
