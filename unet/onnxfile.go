@@ -365,18 +365,6 @@ func (f *onnxFile) checkClasses(s Spec) error {
 	return fmt.Errorf("the model gives %d channels, but %s names %d classes: name one for each, or two for a single channel", c, keyClasses, len(s.Classes))
 }
 
-// only returns the model with one of its outputs, so that nothing is computed but what it takes.
-func (f *onnxFile) only(output string) []byte {
-	graph := make(message, 0, len(f.graph))
-	_ = eachField(f.graph, func(n protowire.Number, _ uint64, b, whole []byte) error { // parsed before
-		if v, _ := parseValue(b); n != 12 || v.name == output {
-			graph = append(graph, whole...)
-		}
-		return nil
-	})
-	return append(message{}.number(1, int64(f.ir)).bytes(7, graph), f.rest...)
-}
-
 // wrap brings a model that takes planes of floats into microtome's form: what normalises the pixels is
 // put before its graph, the crop to the core and the choice of the class after it.
 func (f *onnxFile) wrap(s *Spec) ([]byte, error) {

@@ -1,6 +1,7 @@
 package unet
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -15,14 +16,15 @@ import (
 
 // Config says how models are opened.
 type Config struct {
-	Device  string // auto, cpu, cuda[:N], gorgonia; "" is auto
+	Device  string // auto, cpu, cuda[:N], tensorrt[:N], webgpu, gorgonia, or several with commas between; "" is auto
+	Half    bool   // TensorRT computes in half precision
 	Library string // path of ONNX Runtime's library; "": see README
 	TTA     bool   // average over the flips and rotations of each tile; see [TTA]
 }
 
 // Validate reports what is wrong with c.
 func (c Config) Validate() error {
-	_, err := parseDevice(c.Device)
+	_, err := c.parseDevices()
 	return err
 }
 
@@ -52,7 +54,7 @@ func OpenLogits(name string, cfg Config) (Engine, error) {
 }
 
 func open(name string, cfg Config, logits bool) (Engine, error) {
-	d, err := parseDevice(cfg.Device)
+	devices, err := cfg.parseDevices()
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +71,7 @@ func open(name string, cfg Config, logits bool) (Engine, error) {
 	}
 	var e Engine
 	if err == nil {
-		e, err = start(f, spec, d, cfg.Library, logits)
+		e, err = start(f, spec, devices, cfg.Library, logits)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", name, err)
@@ -116,13 +118,77 @@ func understand(data []byte) (*onnxFile, Spec, error) {
 	return f, spec, nil
 }
 
-// start makes an engine of a model: on auto Gorgonia's, where ONNX Runtime is not installed and the model is
-// one of ours.
-func start(f *onnxFile, spec Spec, d device, library string, logits bool) (Engine, error) {
-	if d.name == gorgoniaName {
+// start makes an engine of a model on the devices; none: on the first that can be had.
+func start(f *onnxFile, spec Spec, devices []device, library string, logits bool) (Engine, error) {
+	if devices == nil {
+		return startAuto(f, spec, library, logits)
+	}
+	var engines []Engine
+	for _, d := range devices {
+		e, err := d.start(f, spec, library, logits)
+		if err != nil {
+			for _, started := range engines {
+				err = errors.Join(err, started.Close())
+			}
+			return nil, err
+		}
+		engines = append(engines, e)
+	}
+	return several(engines), nil
+}
+
+// startAuto tries the devices from the fastest to the CPU, and remembers why it passed over one. Where ONNX Runtime is
+// not installed Gorgonia runs the model, if it is one of ours.
+func startAuto(f *onnxFile, spec Spec, library string, logits bool) (Engine, error) {
+	if err := startRuntime(library); err != nil {
+		if library == "" {
+			spec.Warning = fmt.Sprintf("%v: gorgonia runs the model meanwhile, more slowly", err)
+			if e, err := openGorgonia(f, spec); err == nil {
+				return e, nil
+			}
+		}
+		return nil, err
+	}
+	for _, d := range automatic {
+		err := d.passedOver()
+		var e Engine
+		if err == nil {
+			e, err = d.start(f, spec, library, logits)
+		}
+		if err == nil {
+			if err = try(e); err == nil {
+				return e, nil
+			}
+			err = errors.Join(err, e.Close())
+		}
+		why := strings.TrimSuffix(firstLine(err), ", or use --device cpu")
+		if !strings.HasPrefix(why, "device "+d.String()) {
+			why = fmt.Sprintf("device %s: %s", d, why)
+		}
+		spec.PassedOver = append(spec.PassedOver, why)
+	}
+	return device{kind: cpuName}.start(f, spec, library, logits)
+}
+
+// try runs an engine on one small tile: a device that can be opened may still fail to compute.
+func try(e Engine) error {
+	s := e.Spec()
+	core := s.Stride
+	if s.Input > 0 {
+		core = s.Input - s.Before - s.After
+	}
+	edge := s.Geometry.Input(core)
+	return e.Predict(context.Background(), 1, make([]byte, edge*edge*s.Channels), make([]byte, core*core))
+}
+
+// start makes an engine of a model on the device.
+func (d device) start(f *onnxFile, spec Spec, library string, logits bool) (Engine, error) {
+	if d.kind == gorgoniaName {
 		return openGorgonia(f, spec)
 	}
+	handicap, batches := spec.Card.handicap(), f.inputs[0].dims[0] < 0
 	if !f.standard() {
+		handicap = 0 // the graph's labels follow no threshold
 		data, err := f.wrap(&spec)
 		if err != nil {
 			return nil, err
@@ -136,14 +202,22 @@ func start(f *onnxFile, spec Spec, d device, library string, logits bool) (Engin
 	}
 	spec.Logits = int(f.outputs[1].dims[1])
 	if err := startRuntime(library); err != nil {
-		if d.auto && library == "" {
-			spec.Warning = fmt.Sprintf("%v: gorgonia runs the model meanwhile, more slowly", err)
-			if e, err := openGorgonia(f, spec); err == nil {
-				return e, nil
-			}
-		}
 		return nil, err
 	}
-	spec.Engine = "onnxruntime " + ort.GetVersion() + ", " + d.name
-	return newONNXEngine(spec, f, d, logits)
+	spec.Engine = "onnxruntime " + ort.GetVersion() + ", " + d.String()
+	e, err := newONNXEngine(spec, f, d, logits, handicap)
+	if err != nil {
+		return nil, err
+	}
+	if d.index == "" {
+		return e, nil
+	}
+	b := gpuBatches
+	if d.kind == webGPUName {
+		b = webGPUBatches
+	}
+	if !batches {
+		b.Most = 1
+	}
+	return Batch(e, b), nil
 }
