@@ -259,7 +259,7 @@ func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid, fingerprint string
 		},
 		Model: sink.ModelSummary{
 			Name: spec.Name, SHA256: spec.SHA256, Engine: spec.Engine, Stride: spec.Stride, Before: spec.Before, After: spec.After,
-			Classes: spec.Classes, MPP: spec.MPP,
+			Classes: spec.Classes, MPP: spec.MPP, PassedOver: spec.PassedOver,
 		},
 		Mask: sink.MaskSummary{
 			Width: plan.Region.Dx(), Height: plan.Region.Dy(), MPP: plan.MPP, Level: plan.Level, Scale: plan.Scale,

@@ -56,6 +56,8 @@ type ModelSummary struct {
 	After   int      `json:"after"`
 	Classes []string `json:"classes"`
 	MPP     float64  `json:"mpp"`
+
+	PassedOver []string `json:"passed_over,omitempty"` // devices that auto tried before, and why not
 }
 
 // MaskSummary says how the mask lies on the slide.

@@ -69,6 +69,9 @@ func modelInfo(w io.Writer, name string, cfg unet.Config, asJSON bool) (err erro
 		}
 	}
 	fmt.Fprintf(t, "engine\t%s\n", s.Engine)
+	for _, why := range s.PassedOver {
+		fmt.Fprintf(t, "passed over\t%s\n", why)
+	}
 	fmt.Fprintf(t, "sha256\t%s\n", s.SHA256)
 	printCard(t, s.Card)
 	return t.Flush()
