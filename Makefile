@@ -1,6 +1,6 @@
 # microtome's commands, a line each. `make demo` and `make test` work on a fresh machine: see setup.sh.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test race lint fuzz bench check clean
+.PHONY: help setup vulkan build demo test race lint fuzz bench check clean
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 linter := bin/golangci-lint-2.15.0
 fuzztime ?= 20s
@@ -12,12 +12,14 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 setup: ## install system libraries and ONNX Runtime where they are missing
 	@./setup.sh
+vulkan: ## get a software Vulkan for the tests of the webgpu device, aside in lib/
+	@./vulkan.sh
 build: setup ## build bin/microtome
 	go build -trimpath -ldflags '-X main.version=$(version)' -o bin/microtome ./cmd/microtome
 demo: build ## segment a synthetic slide with known truth and say how well it went
 	bin/microtome bench demo -o demo
 test: ## install what tests need, and run them all
-	@./setup.sh test && go test -timeout 30m ./... && $(with_openblas) go test -short -tags openblas $(ops) && go test -short -tags purego $(ops)
+	@./setup.sh test && { ./vulkan.sh || true; } && go test -timeout 30m ./... && $(with_openblas) go test -short -tags openblas $(ops) && go test -short -tags purego $(ops)
 race: ## run the tests under the race detector, without the slow ones
 	go test -race -short -timeout 30m ./...
 lint: $(linter) ## vet, format and lint

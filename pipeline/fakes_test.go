@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"image"
 	"sync"
 	"sync/atomic"
@@ -63,6 +64,7 @@ type fakeModel struct {
 	failAt      int64
 	err         error
 	panics      bool
+	holds       int // core of the largest tile that its memory holds; 0: any
 	predictions atomic.Int64
 	running     atomic.Int64
 	mu          sync.Mutex
@@ -94,6 +96,9 @@ func (m *fakeModel) Predict(_ context.Context, _ int, in, out []byte) error {
 	core := 0
 	for core*core < len(out) {
 		core++
+	}
+	if m.holds > 0 && core > m.holds {
+		return fmt.Errorf("device fake is %w", unet.ErrMemory)
 	}
 	edge := core + 2*fakeMargin
 	for y := range core {

@@ -53,7 +53,7 @@ func (p *Pipeline) open(path string) (_ *subject, err error) {
 	if sub.view.Scale() < 0.98 {
 		sub.warn("the model was made for %.4g µm/px and the slide has %.4g: it is enlarged", sub.view.MPP(), sub.view.MPP()*sub.view.Scale())
 	}
-	sub.plan, err = planner{p.Config, p.Model}.plan(s, sub.view)
+	sub.plan, err = planner{p.Config, p.Model, int(p.below.Load())}.plan(s, sub.view)
 	if p.Config.Workers > sub.plan.Workers {
 		sub.warn("%d workers fit into --memory, not %d", sub.plan.Workers, p.Config.Workers)
 	}
@@ -122,12 +122,32 @@ func (p *Pipeline) one(ctx context.Context, path string, res *results) (end Slid
 		p.Events.warn(path, w)
 	}
 	summary, err := p.write(ctx, s, end.Dir, fingerprint)
+	if errors.Is(err, unet.ErrMemory) && p.smaller(s) {
+		p.Events.slideBegin(SlideBegin{Slide: path, Plan: s.plan})
+		p.Events.warn(path, s.warnings[len(s.warnings)-1])
+		summary, err = p.write(ctx, s, end.Dir, fingerprint)
+	}
 	if err != nil {
 		end.Dir = ""
 		return fail("commit", err)
 	}
 	end.Summary = summary
 	return end
+}
+
+// smaller lays out the work on a slide with tiles of half the edge at most, after the device that runs the network, or
+// the process, ran out of memory with those of the plan. Later slides of the run begin with them. It reports whether
+// there are such tiles: a size that --tile or the model prescribes stays.
+func (p *Pipeline) smaller(s *subject) bool {
+	below := s.plan.Core/2 + 1
+	plan, err := planner{p.Config, p.Model, below}.plan(s.Slide, s.view)
+	if err != nil || plan.Core >= s.plan.Core || plan.Check() != nil {
+		return false
+	}
+	s.warn("the network ran out of memory with tiles of %d px: the slide was started again with %d px", s.plan.Core, plan.Core)
+	s.plan = plan
+	p.below.Store(int64(below))
+	return true
 }
 
 // absolute returns the one path that names a file from anywhere.
@@ -185,7 +205,7 @@ func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint strin
 	pyramid := sink.NewPyramid(size, p.Config.MaskTile, sink.Majority, mask, overview)
 	times, err := job{
 		view: s.view, grid: s.plan.Grid(p.Model.Spec().Geometry), model: model, dst: pyramid,
-		budget: stages.NewBudget(s.plan.tileBytes), workers: s.plan.Workers,
+		budget: stages.NewBudget(s.plan.tileBytes), readers: s.plan.Readers, workers: s.plan.Workers,
 		tileDone: func(t slide.Tile) { p.Events.tileDone(TileDone{Slide: s.given, Core: t.Core}) },
 	}.segment(ctx)
 	if err != nil {
@@ -246,7 +266,7 @@ func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid, fingerprint string
 		},
 		Model: sink.ModelSummary{
 			Name: spec.Name, SHA256: spec.SHA256, Engine: spec.Engine, Stride: spec.Stride, Before: spec.Before, After: spec.After,
-			Classes: spec.Classes, MPP: spec.MPP,
+			Classes: spec.Classes, MPP: spec.MPP, PassedOver: spec.PassedOver,
 		},
 		Mask: sink.MaskSummary{
 			Width: plan.Region.Dx(), Height: plan.Region.Dy(), MPP: plan.MPP, Level: plan.Level, Scale: plan.Scale,

@@ -5,6 +5,7 @@ import (
 	"image"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -41,7 +42,8 @@ type Plan struct {
 	Core    int             // px
 	Halo    int             // edge of what the network sees, px
 	Tiles   int
-	Workers int
+	Workers int // tiles that the network labels at a time
+	Readers int // tiles that are read at a time
 	Memory  []Need
 	Limit   int64 // --memory
 
@@ -93,6 +95,7 @@ func mebibytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 type planner struct {
 	Config
 	model unet.Model
+	below int // cores must be smaller, where there are such, px; 0: any
 }
 
 // plan lays out the work on a view of s.
@@ -105,9 +108,6 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 		Slide: s.Info().Path, Size: v.Size(), Region: region, Level: v.Level(), Scale: v.Scale(), MPP: v.MPP(),
 		Workers: p.Workers, Limit: p.Memory, tileAsked: p.Tile > 0,
 	}
-	if plan.Workers == 0 {
-		plan.Workers = runtime.GOMAXPROCS(0)
-	}
 	fits := func(core, workers int) bool {
 		needs, _ := p.needs(v, s, region.Size(), core, workers)
 		return Plan{Memory: needs}.Sum() <= p.Memory
@@ -116,10 +116,17 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	if p.below > 0 {
+		cores = slices.DeleteFunc(cores, func(core int) bool { return core >= p.below && core > cores[0] })
+	}
 	plan.Core = p.choose(cores, region.Size(), fits)
+	if plan.Workers == 0 {
+		plan.Workers = unet.InFlight(p.model, plan.Core)
+	}
 	for plan.Workers > 1 && !fits(plan.Core, plan.Workers) {
 		plan.Workers--
 	}
+	plan.Readers = readers(plan.Workers)
 	spec := p.model.Spec()
 	plan.Halo = spec.Geometry.Input(plan.Core)
 	plan.Tiles = plan.Grid(spec.Geometry).Len()
@@ -166,20 +173,27 @@ func (p planner) cores(size image.Point) ([]int, error) {
 }
 
 // choose returns the core with which a run on this machine's processors computes fewest pixels, among
-// those that fit the memory with one prediction a processor, or with as many as fit. Big tiles waste
-// less on overlap, small ones less beyond the slide's edge; the bigger one wins where that is within
-// 5 %. It does not look at --workers: any number of them writes the same bytes.
+// those that fit the memory with as many predictions as the model wants, one a processor or those that fill a GPU, or
+// with as many as fit. Big tiles waste less on overlap, small ones less beyond the slide's edge; the bigger one wins where
+// that is within 5 %. It does not look at --workers: any number of them writes the same bytes.
 func (p planner) choose(cores []int, size image.Point, fits func(core, workers int) bool) int {
 	geometry := p.model.Spec().Geometry
-	for runs := runtime.GOMAXPROCS(0); runs > 0; runs-- {
+	wanted := func(core int) int { return unet.InFlight(p.model, core) }
+	lanes := runtime.GOMAXPROCS(0) // tiles that are computed side by side, each as fast as alone
+	if _, ok := p.model.(unet.ParallelModel); ok {
+		lanes = 1
+	}
+	for fewer := 0; fewer < wanted(cores[0]); fewer++ {
 		best, least := 0, math.Inf(1)
 		for _, core := range cores[min(1, len(cores)-1):] {
+			runs := max(1, wanted(core)-fewer)
 			if !fits(core, runs) {
 				break
 			}
 			tiles := ((size.X + core - 1) / core) * ((size.Y + core - 1) / core)
 			halo := float64(geometry.Input(core))
-			cost := float64((tiles+runs-1)/runs) * halo * halo
+			lanes := min(lanes, runs)
+			cost := float64((tiles+lanes-1)/lanes) * halo * halo
 			if least = min(least, cost); cost <= 1.05*least {
 				best = core
 			}
@@ -195,6 +209,9 @@ func (p planner) choose(cores []int, size image.Point, fits func(core, workers i
 // hold a row of a panel's largest cores, so that the blocks it shares with the next row are decoded once.
 func cacheBytes(memory int64) int64 { return min(max(memory/8-32<<20, 8<<20), 128<<20) }
 
+// readers returns how many tiles are read at a time for workers: reading takes a processor.
+func readers(workers int) int { return min(workers, max(runtime.GOMAXPROCS(0), 2)) }
+
 func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
 
 // needs lists what tiles of a core need, and the part of it that is tiles in flight.
@@ -202,14 +219,15 @@ func (p planner) needs(v *slide.View, s *slide.Slide, size image.Point, core, wo
 	spec := p.model.Spec()
 	halo := int64(spec.Geometry.Input(core))
 	lease := halo*halo*int64(spec.Channels) + int64(core)*int64(core)
-	tiles = lease * int64(3*workers+1) // a worker's share: one read, one inferred, one waiting for its turn
+	readers := readers(workers)
+	tiles = lease * int64(readers+2*workers+1) // one read, one inferred, one waiting for its turn
 	parents := sink.OpenBytes(size, p.MaskTile, core, panel)
 	index := sink.IndexBytes(size, p.MaskTile)
 	cache := cacheBytes(p.Memory)
 	return []Need{
 		{"base", base + 2*spec.Size},
-		{fmt.Sprintf("model %d ×", workers), int64(workers) * p.model.Bytes(core)},
-		{"decoder", s.Info().Resident + int64(workers)*v.ScratchBytes(int(halo))},
+		{fmt.Sprintf("model %d ×", workers), unet.Memory(p.model, core, workers)},
+		{"decoder", s.Info().Resident + int64(readers)*v.ScratchBytes(int(halo))},
 		{"blocks", cache},
 		{"open mask tiles", parents + index},
 		{"tiles in flight", tiles},

@@ -36,7 +36,7 @@ func planFor(cfg Config, m unet.Model, size image.Point, bounds image.Rectangle)
 	if err != nil {
 		return Plan{}, err
 	}
-	return planner{cfg, m}.plan(s, v)
+	return planner{cfg, m, 0}.plan(s, v)
 }
 
 var paper = unet.Geometry{Stride: 16, Before: 92, After: 96}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync/atomic"
 
 	"microtome/unet"
 )
@@ -14,6 +15,8 @@ type Pipeline struct {
 	Model  unet.Model
 	Config Config
 	Events Events
+
+	below atomic.Int64 // cores must be smaller, px, since larger ones ran out of memory; 0: any
 }
 
 // A RunError says how many slides of a run failed. The run went on past each of them.

@@ -17,6 +17,7 @@ type job struct {
 	model    unet.Model
 	dst      *sink.Pyramid
 	budget   *stages.Budget
+	readers  int
 	workers  int
 	tileDone func(slide.Tile)
 }
@@ -32,7 +33,7 @@ func (j job) segment(ctx context.Context) ([]sink.StageTime, error) {
 
 	tiles := from(r, j.grid.All())
 	blank := then(tiles, "lease", 1, stages.Lease(j.budget, pix, labels))
-	patches := then(blank, "read", j.workers, stages.Read(j.view))
+	patches := then(blank, "read", j.readers, stages.Read(j.view))
 	masks := then(patches, "infer", j.workers, stages.Infer(j.model))
 	inOrder := then(masks, "order", 1, order.Next)
 	err := to(inOrder, "write", stages.Write(j.dst, j.grid.Region.Min, core, j.tileDone))

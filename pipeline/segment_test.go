@@ -48,6 +48,7 @@ func newGraph(size image.Point, workers, leases int) *graph {
 		model:    g.model,
 		dst:      sink.NewPyramid(size, testCore, sink.Majority, g.container),
 		budget:   g.budget,
+		readers:  workers,
 		workers:  workers,
 		tileDone: func(slide.Tile) { g.tiles++ },
 	}

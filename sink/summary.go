@@ -58,6 +58,7 @@ type ModelSummary struct {
 	MPP     float64  `json:"mpp"`
 	// Normalisation is what the slide's pixels became for a model that normalises by the image.
 	Normalisation *Normalisation `json:"normalisation,omitempty"`
+	PassedOver    []string       `json:"passed_over,omitempty"` // devices that auto tried before, and why not
 }
 
 // A Normalisation is value · Gain + Offset, of each channel.

@@ -241,7 +241,7 @@ func runFloats(m *onnx.Model, output string, in npy.Array) (npy.Array, error) {
 	g.Nodes = slices.Concat([]*onnx.Node{first}, g.Nodes, []*onnx.Node{last})
 	input.Name, input.Type = b.prefix+"in", onnx.Float32
 	g.Inputs, g.Outputs = []onnx.Value{input}, []onnx.Value{{Name: b.prefix + "out", Type: onnx.Float32}}
-	session, err := device{name: "cpu"}.session(m, b.prefix+"out", false)
+	session, err := device{kind: cpuName}.session(m, b.prefix+"out", false)
 	if err != nil {
 		return npy.Array{}, err
 	}

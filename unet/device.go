@@ -4,98 +4,82 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 
 	ort "github.com/yalue/onnxruntime_go"
-
-	"microtome/unet/onnx"
 )
 
-// A device is where a session runs.
+// Kinds of devices. All but gorgonia's are ONNX Runtime's.
+const (
+	cpuName      = "cpu"
+	cudaName     = "cuda"
+	tensorRTName = "tensorrt"
+	webGPUName   = "webgpu"
+	autoName     = "auto"
+)
+
+// A device is where a model runs.
 type device struct {
-	name string // "cpu", "cuda:0" or "gorgonia"
-	cuda string // index of the CUDA device, "" for the CPU
-	auto bool   // nobody asked for it
+	kind  string
+	index string // of a GPU, as a number; empty: not a GPU
+	half  bool   // TensorRT computes in half precision
+	pure  bool   // a session is refused when one of its nodes would run on the CPU; for tests
 }
 
-var cudaName = regexp.MustCompile(`^cuda(?::(\d{1,2}))?$`)
-
-// parseDevice reads a device's name. auto is the CPU in this version.
-func parseDevice(name string) (device, error) {
-	if m := cudaName.FindStringSubmatch(name); m != nil {
-		index := m[1]
-		if index == "" {
-			index = "0"
-		}
-		return device{name: "cuda:" + index, cuda: index}, nil
+// String returns the name that selects the device.
+func (d device) String() string {
+	if d.index == "" {
+		return d.kind
 	}
-	switch name {
-	case "", "auto":
-		return device{name: "cpu", auto: true}, nil
-	case "cpu", gorgoniaName:
-		return device{name: name}, nil
-	}
-	return device{}, fmt.Errorf("unknown device %q: give auto, cpu, cuda[:N] or gorgonia", name)
+	return d.kind + ":" + d.index
 }
 
-// session makes a session of a model that gives one of its outputs. Options of a provider that failed
-// are not used again. blocked lets ONNX Runtime lay out channels in blocks; see [footprint].
-func (d device) session(m *onnx.Model, output string, blocked bool) (*ort.DynamicAdvancedSession, error) {
-	options, err := ort.NewSessionOptions()
-	if err != nil {
-		return nil, fmt.Errorf("onnxruntime: %s", firstLine(err))
-	}
-	defer options.Destroy()
-	var level ort.GraphOptimizationLevel = ort.GraphOptimizationLevelEnableExtended
-	if blocked {
-		level = ort.GraphOptimizationLevelEnableAll
-	}
-	for _, set := range []func() error{
-		func() error { return options.SetIntraOpNumThreads(1) },
-		func() error { return options.SetInterOpNumThreads(1) },
-		func() error { return options.SetMemPattern(false) },
-		func() error { return options.AddSessionConfigEntry("session.use_env_allocators", "1") },
-		func() error { return options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0") },
-		func() error { return options.SetGraphOptimizationLevel(level) },
-	} {
-		if err := set(); err != nil {
-			return nil, fmt.Errorf("onnxruntime: %s", firstLine(err))
+var deviceName = regexp.MustCompile(`^(?:(cpu|gorgonia)|(cuda|tensorrt|webgpu)(?::(0|[1-9]\d?))?)$`)
+
+const deviceNames = "give auto, cpu, cuda[:N], tensorrt[:N], webgpu or gorgonia, or several with commas between"
+
+// parseDevices reads the names of devices. Of auto there are none: they are found when a model is opened.
+func (c Config) parseDevices() ([]device, error) {
+	var list []device
+	if c.Device != "" && c.Device != autoName {
+		for name := range strings.SplitSeq(c.Device, ",") {
+			m := deviceName.FindStringSubmatch(strings.TrimSpace(name))
+			switch {
+			case m == nil:
+				return nil, fmt.Errorf("unknown device %q: %s", name, deviceNames)
+			case m[2] == webGPUName && m[3] != "" && m[3] != "0":
+				return nil, fmt.Errorf("device %s cannot be chosen: ONNX Runtime picks the fastest GPU that Vulkan shows, webgpu; to show it another one set VK_ICD_FILENAMES", m[0])
+			}
+			d := device{kind: m[1]}
+			if m[2] != "" {
+				d = device{kind: m[2], index: m[3], half: c.Half && m[2] == tensorRTName}
+				if d.index == "" {
+					d.index = "0"
+				}
+			}
+			if slices.Contains(list, d) {
+				return nil, fmt.Errorf("device %s is named twice", d)
+			}
+			list = append(list, d)
 		}
 	}
-	if err := d.append(options); err != nil {
-		return nil, err
+	if c.Half && !slices.ContainsFunc(list, func(d device) bool { return d.half }) {
+		return nil, errors.New("half precision is for --device tensorrt: name it, or leave --fp16 out")
 	}
-	var inputs []string
-	for _, in := range m.Graph.Inputs {
-		inputs = append(inputs, in.Name)
-	}
-	s, err := ort.NewDynamicAdvancedSessionWithONNXData(only(m, output), inputs, []string{output}, options)
-	if err != nil {
-		return nil, fmt.Errorf("onnxruntime cannot use the model: %s", firstLine(err))
-	}
-	return s, nil
+	return list, nil
 }
 
-// append adds the provider of the device, without which the CPU is used.
-func (d device) append(options *ort.SessionOptions) error {
-	if d.cuda == "" {
-		return nil
+// automatic are the devices that auto tries before the CPU, the fastest first.
+var automatic = []device{{kind: tensorRTName, index: "0"}, {kind: cudaName, index: "0"}, {kind: webGPUName, index: "0"}}
+
+// passedOver returns why auto does not even try a device; nil: it tries.
+func (d device) passedOver() error {
+	if d.kind == webGPUName {
+		return hardwareVulkan("/")
 	}
-	cuda, err := ort.NewCUDAProviderOptions()
-	if err == nil {
-		defer cuda.Destroy()
-		if err = cuda.Update(map[string]string{"device_id": d.cuda, "use_tf32": "0"}); err == nil {
-			err = options.AppendExecutionProviderCUDA(cuda)
-		}
-	}
-	if err == nil {
-		return nil
-	}
-	why := firstLine(err)
-	if strings.Contains(why, "libonnxruntime_providers_shared") {
-		why = "this ONNX Runtime is for the CPU only"
-	}
-	return fmt.Errorf("device %s is not available: %s: install onnxruntime-gpu with its CUDA and set ONNXRUNTIME_LIB, or use --device cpu", d.name, why)
+	return nil
 }
 
 // A Device is a place where models can run, or the reason why they cannot.
@@ -108,16 +92,25 @@ type Device struct {
 
 // Devices lists the devices and tries each.
 func Devices(cfg Config) []Device {
-	list := []Device{
-		{Name: "cpu", Library: true, Found: "available"},
-		{Name: "cuda:0", Library: true, Found: "available"},
-		{Name: gorgoniaName, Found: "available, for models that microtome trained"},
-	}
-	for i := range list {
-		m, err := open("haematoxylin", Config{Device: list[i].Name, Library: cfg.Library}, false)
-		if list[i].Err = errors.Unwrap(err); err == nil { // without the model's name
-			_ = m.Close()
+	list := []Device{}
+	for _, d := range slices.Concat(automatic, []device{{kind: cpuName}, {kind: gorgoniaName}}) {
+		found := Device{Name: d.String(), Library: d.kind != gorgoniaName, Found: "available"}
+		switch passed := d.passedOver(); {
+		case d.kind == webGPUName && runtime.GOOS == "linux" && !hasVulkan("/"):
+			found.Err = errNoVulkan // the driver would say so too, on standard error
+		default:
+			m, err := open("haematoxylin", Config{Device: d.String(), Library: cfg.Library}, false)
+			if found.Err = errors.Unwrap(err); err == nil { // without the model's name
+				_ = m.Close()
+			}
+			if passed != nil {
+				found.Found += fmt.Sprintf(", but auto passes it over: %v", passed)
+			}
 		}
+		if d.kind == gorgoniaName {
+			found.Found += ", for models that microtome trained"
+		}
+		list = append(list, found)
 	}
 	return list
 }

@@ -303,7 +303,8 @@ func (f *foreign) measure(spec *Spec, card cards.Card) error {
 	return nil
 }
 
-// free analyses the graph with free sizes, and leaves them free; where the graph does not allow that, as it stands.
+// free analyses the graph with free sizes, and leaves them free; where the graph does not allow that, as it stands. It finds out
+// as well whether the graph takes several images at a time, which a Reshape to one may forbid.
 func (f *foreign) free() (*field.Analysis, error) {
 	g := f.Graph
 	in, out := g.Inputs[0], g.Outputs[0]
@@ -326,10 +327,14 @@ func (f *foreign) free() (*field.Analysis, error) {
 	if err == nil || !stands {
 		if err == nil {
 			g.DropShapes()
+			in.Dims[0] = onnx.Dim{N: 2}
+			two, err := field.Analyse(f.Model, in.Name, out.Name)
+			f.single = err != nil || two.Output != a.Output
+			in.Dims[0] = onnx.Dim{N: -1, Name: "n"}
 		}
 		return a, err
 	}
-	g.Inputs[0], g.Outputs[0] = fixed, out
+	g.Inputs[0], g.Outputs[0], f.single = fixed, out, true
 	return field.Analyse(f.Model, in.Name, out.Name)
 }
 

@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"microtome/internal/shared"
 	"microtome/unet/npy"
@@ -451,6 +453,85 @@ func TestForSlide(t *testing.T) {
 	for i, v := range tta {
 		if math.Abs(float64(v-ttaFixed[i])) > 1e-4 {
 			t.Fatalf("augmented, logit %d: %g and %g", i, v, ttaFixed[i])
+		}
+	}
+}
+
+// Batches, and several devices, keep slides apart whose tiles are labelled at a time.
+func TestForSlideOnDevices(t *testing.T) {
+	needRuntime(t)
+	g := guest{channels: 3, element: onnx.Float32, classes: 2, opset: 17}
+	m, err := OpenLogits(beside(t, g.model().Encode(), perSampleCard), Config{Classes: []string{"a", "b"}, Device: "cpu"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	const core, slides, each = 20, 3, 12
+	edge := m.Spec().Geometry.Input(core)
+	batched := func() Engine { return Batch(m, Batching{Pixels: 1 << 20, Most: 4, Runs: 2, Wait: time.Second}) }
+	for name, device := range map[string]Engine{"batches": batched(), "several": several([]Engine{batched(), batched()})} {
+		var views [slides][2]Model // of the engine by itself, of the device
+		for i := range views {
+			grey := byte(60 * (i + 1))
+			for k, m := range []Model{m, device} {
+				if views[i][k], _, err = ForSlide(m, bytes.Repeat([]byte{grey, grey, grey, 255, 255, 255}, 100)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		tile := randomPicture(rand.New(rand.NewPCG(3, 3)), edge, edge).pixels
+		var want, got [slides][]byte
+		var tiles sync.WaitGroup
+		for i, v := range views {
+			want[i] = make([]byte, core*core)
+			if err := v[0].Predict(t.Context(), 1, tile, want[i]); err != nil {
+				t.Fatal(err)
+			}
+			got[i] = make([]byte, each*core*core)
+			for k := range each {
+				tiles.Go(func() {
+					if err := v[1].Predict(t.Context(), 1, tile, got[i][k*core*core:][:core*core]); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		tiles.Wait()
+		for i := range views {
+			if !bytes.Equal(got[i], bytes.Repeat(want[i], each)) {
+				t.Errorf("%s: slide %d has other labels than by itself", name, i)
+			}
+		}
+		if bytes.Equal(want[0], want[1]) || bytes.Equal(want[1], want[2]) {
+			t.Error("slides have the same labels: the comparison is blind")
+		}
+	}
+}
+
+// A graph whose Reshape is to one image is never given several, whatever its input says.
+func TestOneImageAtATime(t *testing.T) {
+	needRuntime(t)
+	for _, fixed := range []bool{false, true} {
+		m := guest{channels: 3, element: onnx.Float32, classes: 2, opset: 17}.model()
+		m.Graph.Inputs[0].Dims[0] = onnx.Dim{N: -1, Name: "n"}
+		if fixed {
+			m.Graph.Weights = append(m.Graph.Weights, onnx.IntTensor("sizes", 2), onnx.IntTensor("end", 4), onnx.IntTensor("first", 1, 2))
+			x := m.Graph.Outputs[0].Name
+			add := func(op, out string, in ...string) {
+				m.Graph.Nodes = append(m.Graph.Nodes, &onnx.Node{Op: op, Inputs: in, Outputs: []string{out}})
+			}
+			add("Shape", "shape", x)
+			add("Slice", "size", "shape", "sizes", "end")
+			m.Graph.Nodes = append(m.Graph.Nodes, &onnx.Node{Op: "Concat", Inputs: []string{"first", "size"}, Outputs: []string{"to"}, Attributes: []onnx.Attribute{onnx.Attr("axis", 0)}})
+			add("Reshape", "out", x, "to")
+			m.Graph.Outputs[0].Name = "out"
+		}
+		opened, spec, err := understand(writeFile(t, withMetadata(m.Encode(), keyClasses, "a,b")), Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := opened.Graph.Inputs[0].Dims[0].N; (got == 1) != fixed {
+			t.Errorf("a batch of %d images, %v, %+v", got, fixed, spec.Geometry)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package unet
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -33,15 +32,6 @@ func standard(m *onnx.Model) bool {
 	return in.Name == inputName && in.Type == onnx.Uint8 && len(in.Dims) == 4 && in.Dims[3].N == 3 &&
 		labels.Name == labelsName && labels.Type == onnx.Uint8 &&
 		logits.Name == logitsName && logits.Type == onnx.Float32 && len(logits.Dims) == 4 && logits.Dims[1].N > 0
-}
-
-// only returns the model with one of its outputs, so that nothing is computed but what it takes.
-func only(m *onnx.Model, output string) []byte {
-	part, graph := *m, *m.Graph
-	graph.Outputs, graph.Weights = slices.Clone(graph.Outputs), slices.Clone(graph.Weights)
-	graph.Keep(output)
-	part.Graph = &graph
-	return part.Encode()
 }
 
 // statedGeometry reads the geometry of the metadata; there may be none.

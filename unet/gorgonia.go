@@ -94,35 +94,13 @@ func (e *gorgonia) Predict(ctx context.Context, n int, in, out []byte) error {
 	for i := range n {
 		tile, labels := in[i*len(in)/n:][:len(in)/n], out[i*len(out)/n:][:core*core]
 		err := e.run(ctx, core, core, tile, func(row int, logits [][]float32) {
-			e.choose(logits, labels[row*core:][:core])
+			chooseLabels(logits, e.handicap, labels[row*core:][:core])
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// choose sets labels to the class of each pixel, whose logits stand one class a row. It does what the nodes
-// that [builder.finish] adds do.
-func (e *gorgonia) choose(logits [][]float32, labels []byte) {
-	if len(logits) == 1 {
-		for i, v := range logits[0] {
-			labels[i] = 0
-			if v > e.handicap {
-				labels[i] = 1
-			}
-		}
-		return
-	}
-	for i, best := range logits[0] {
-		labels[i] = 0
-		for c := 1; c < len(logits); c++ {
-			if v := logits[c][i] - e.handicap; v > best {
-				labels[i], best = byte(c), v
-			}
-		}
-	}
 }
 
 // Logits gives the network's output before the choice of a class; see [LogitsModel].

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 )
 
 // A Spec is what a model says of itself.
@@ -20,6 +21,8 @@ type Spec struct {
 	Logits   int      // channels of the logits: one a class, or 1 for two classes
 	Card     Card     // what its file says of it
 	Warnings []string // what the user must know of how it runs
+
+	PassedOver []string // devices that auto tried before the one it took, and why not
 
 	Source     string  // the card's file that stands beside the model's; "": none
 	Takes      string  // what the network itself takes, such as "float32 N × 1 × H × W, grey"; "": bytes, as microtome gives them
@@ -71,7 +74,8 @@ func (s Spec) tiles(n, in, out int) (core int, err error) {
 	return core, s.check(core, core, in/n, out/n)
 }
 
-// A Model labels tiles. It may be used by several goroutines; each Predict keeps one processor busy.
+// A Model labels tiles. It may be used by several goroutines; each Predict keeps one processor busy, unless the model
+// is a [ParallelModel].
 type Model interface {
 	Spec() Spec
 	// Bytes bounds the memory that one Predict of one tile with a core of an edge takes, beyond the
@@ -82,6 +86,31 @@ type Model interface {
 	// multiple of Stride. When ctx ends, Predict stops early and returns the cause of ctx.
 	Predict(ctx context.Context, n int, in, out []byte) error
 	Close() error
+}
+
+// A ParallelModel knows better than others, of which one prediction a processor runs best, how many it wants at a time.
+type ParallelModel interface {
+	Model
+	// InFlight returns how many Predicts of one tile with a core of an edge keep its devices busy.
+	InFlight(core int) int
+	// Memory bounds the memory that n Predicts of one tile at a time take together, beyond the loaded model.
+	Memory(core, n int) int64
+}
+
+// InFlight returns how many Predicts of one tile with a core of an edge a model wants at a time.
+func InFlight(m Model, core int) int {
+	if p, ok := m.(ParallelModel); ok {
+		return p.InFlight(core)
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// Memory bounds the memory that n Predicts of one tile with a core of an edge take at a time, beyond the loaded model.
+func Memory(m Model, core, n int) int64 {
+	if p, ok := m.(ParallelModel); ok {
+		return p.Memory(core, n)
+	}
+	return int64(n) * m.Bytes(core)
 }
 
 // An Engine is a model that gives its logits too.
@@ -95,4 +124,27 @@ type LogitsModel interface {
 	// Logits runs the network on one core of w × h pixels: in holds Input(w) × Input(h) × Channels bytes,
 	// out receives Spec().Logits × h × w values.
 	Logits(ctx context.Context, w, h int, in []byte, out []float32) error
+}
+
+// chooseLabels sets labels to the class of each pixel, whose logits stand one class a row, once those of
+// foreground have paid the handicap. It does what the nodes
+// that [builder.finish] adds do.
+func chooseLabels(logits [][]float32, handicap float32, labels []byte) {
+	if len(logits) == 1 {
+		for i, v := range logits[0] {
+			labels[i] = 0
+			if v > handicap {
+				labels[i] = 1
+			}
+		}
+		return
+	}
+	for i, best := range logits[0] {
+		labels[i] = 0
+		for c := 1; c < len(logits); c++ {
+			if v := logits[c][i] - handicap; v > best {
+				labels[i], best = byte(c), v
+			}
+		}
+	}
 }

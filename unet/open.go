@@ -2,6 +2,7 @@ package unet
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -21,9 +22,11 @@ import (
 
 // Config says how models are opened.
 type Config struct {
-	Device  string   // auto, cpu, cuda[:N], gorgonia; "" is auto
-	Library string   // path of ONNX Runtime's library; "": see README
-	TTA     bool     // average over the flips and rotations of each tile; see [TTA]
+	Device  string // auto, cpu, cuda[:N], tensorrt[:N], webgpu, gorgonia, or several with commas between; "" is auto
+	Half    bool   // TensorRT computes in half precision
+	Library string // path of ONNX Runtime's library; "": see README
+	TTA     bool   // average over the flips and rotations of each tile; see [TTA]
+
 	Card    string   // path of the model's card; "": one that stands beside the model's file
 	Classes []string // names of the classes, in place of those that file or card give
 	Output  string   // name of the output that is meant, of several
@@ -31,7 +34,7 @@ type Config struct {
 
 // Validate reports what is wrong with c.
 func (c Config) Validate() error {
-	_, err := parseDevice(c.Device)
+	_, err := c.parseDevices()
 	return err
 }
 
@@ -61,7 +64,7 @@ func OpenLogits(name string, cfg Config) (Engine, error) {
 }
 
 func open(name string, cfg Config, logits bool) (Engine, error) {
-	d, err := parseDevice(cfg.Device)
+	devices, err := cfg.parseDevices()
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +75,7 @@ func open(name string, cfg Config, logits bool) (Engine, error) {
 	if cfg.TTA && spec.Gives == string(ofLabels) {
 		return nil, fmt.Errorf("model %s: --tta averages probabilities, and the model gives labels: export it without its last step", name)
 	}
-	e, err := start(m, spec, d, cfg.Library, logits)
+	e, err := start(m, spec, devices, cfg.Library, logits)
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", name, err)
 	}
@@ -201,15 +204,30 @@ func openStandard(m *onnx.Model, spec *Spec, cfg Config) (err error) {
 	return err
 }
 
-// start makes an engine of a model: on auto Gorgonia's, where ONNX Runtime is not installed and the model is
-// one of ours.
-func start(m *onnx.Model, spec Spec, d device, library string, logits bool) (Engine, error) {
-	if d.name == gorgoniaName {
-		return openGorgonia(m, spec)
+// start makes an engine of a model on the devices; none: on the first that can be had.
+func start(m *onnx.Model, spec Spec, devices []device, library string, logits bool) (Engine, error) {
+	if devices == nil {
+		return startAuto(m, spec, library, logits)
 	}
-	spec.Logits = int(m.Graph.Outputs[1].Dims[1].N)
+	var engines []Engine
+	for _, d := range devices {
+		e, err := d.start(m, spec, library, logits)
+		if err != nil {
+			for _, started := range engines {
+				err = errors.Join(err, started.Close())
+			}
+			return nil, err
+		}
+		engines = append(engines, e)
+	}
+	return several(engines), nil
+}
+
+// startAuto tries the devices from the fastest to the CPU, and remembers why it passed over one. Where ONNX Runtime is
+// not installed Gorgonia runs the model, if it is one of ours.
+func startAuto(m *onnx.Model, spec Spec, library string, logits bool) (Engine, error) {
 	if err := startRuntime(library); err != nil {
-		if d.auto && library == "" {
+		if library == "" {
 			spec.warn("%v: gorgonia runs the model meanwhile, more slowly", err)
 			if e, err := openGorgonia(m, spec); err == nil {
 				return e, nil
@@ -217,6 +235,61 @@ func start(m *onnx.Model, spec Spec, d device, library string, logits bool) (Eng
 		}
 		return nil, err
 	}
-	spec.Engine = "onnxruntime " + ort.GetVersion() + ", " + d.name
-	return newONNXEngine(spec, m, d, logits)
+	for _, d := range automatic {
+		err := d.passedOver()
+		var e Engine
+		if err == nil {
+			e, err = d.start(m, spec, library, logits)
+		}
+		if err == nil {
+			if err = try(e); err == nil {
+				return e, nil
+			}
+			err = errors.Join(err, e.Close())
+		}
+		why := strings.TrimSuffix(firstLine(err), ", or use --device cpu")
+		if !strings.HasPrefix(why, "device "+d.String()) {
+			why = fmt.Sprintf("device %s: %s", d, why)
+		}
+		spec.PassedOver = append(spec.PassedOver, why)
+	}
+	return device{kind: cpuName}.start(m, spec, library, logits)
+}
+
+// try runs an engine on one small tile: a device that can be opened may still fail to compute.
+func try(e Engine) error {
+	s := e.Spec()
+	core := s.Stride
+	if s.Input > 0 {
+		core = s.Input - s.Before - s.After
+	}
+	edge := s.Geometry.Input(core)
+	return e.Predict(context.Background(), 1, make([]byte, edge*edge*s.Channels), make([]byte, core*core))
+}
+
+// start makes an engine of a model on the device.
+func (d device) start(m *onnx.Model, spec Spec, library string, logits bool) (Engine, error) {
+	if d.kind == gorgoniaName {
+		return openGorgonia(m, spec)
+	}
+	spec.Logits = int(m.Graph.Outputs[1].Dims[1].N)
+	if err := startRuntime(library); err != nil {
+		return nil, err
+	}
+	spec.Engine = "onnxruntime " + ort.GetVersion() + ", " + d.String()
+	e, err := newONNXEngine(spec, m, d, logits)
+	if err != nil {
+		return nil, err
+	}
+	if d.index == "" {
+		return e, nil
+	}
+	b := gpuBatches
+	if d.kind == webGPUName {
+		b = webGPUBatches
+	}
+	if m.Graph.Inputs[0].Dims[0].N >= 0 {
+		b.Most = 1
+	}
+	return Batch(e, b), nil
 }

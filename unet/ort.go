@@ -112,34 +112,40 @@ func firstLine(err error) string {
 	return line
 }
 
-// onnxEngine is a [Model] on ONNX Runtime. One thread computes a prediction, and predictions run side
-// by side: that is the fastest way on a CPU, and results do not depend on how many run.
+// onnxEngine is a [Model] on ONNX Runtime. On a CPU one thread computes a prediction, and predictions run side
+// by side: that is the fastest way, and results do not depend on how many run. A GPU takes several tiles in one run.
 type onnxEngine struct {
 	spec     Spec
-	perPixel float64 // bytes a pixel of the input, of one run
-	labels   *ort.DynamicAdvancedSession
-	floats   *ort.DynamicAdvancedSession // nil but for OpenLogits
+	device   device
+	perPixel float64                     // bytes a pixel of the input, of one run
+	together bool                        // tiles of one Predict are one run
+	labels   *ort.DynamicAdvancedSession // nil: labels are chosen here
+	floats   *ort.DynamicAdvancedSession // nil but for OpenLogits, and where labels are chosen here
 
+	logits  sync.Pool // of *[]float32, where labels are chosen here
 	runs    atomic.Int64
 	closing sync.RWMutex // held for reading by predictions
 	closed  bool
 }
 
-// newONNXEngine makes a session of a model in microtome's form, and one for the logits if asked.
+// newONNXEngine makes a session of a model in microtome's form, and one for the logits if asked. WebGPU has no
+// operator that chooses labels, nor bytes to hold them, so there they are chosen from the logits.
 func newONNXEngine(spec Spec, m *onnx.Model, d device, logits bool) (*onnxEngine, error) {
 	edge := spec.Input
 	if edge == 0 {
 		edge = spec.Geometry.Input((usualEdge/spec.Stride + 1) * spec.Stride)
 	}
 	perPixel, blocked := footprint(m, edge)
-	e := &onnxEngine{spec: spec, perPixel: perPixel}
+	e := &onnxEngine{spec: spec, device: d, perPixel: perPixel, together: d.index != ""}
 	var err error
-	if e.labels, err = d.session(m, m.Graph.Outputs[0].Name, blocked); err != nil {
-		return nil, err
+	if d.kind != webGPUName {
+		if e.labels, err = d.session(m, m.Graph.Outputs[0].Name, blocked); err != nil {
+			return nil, err
+		}
 	}
-	if logits {
+	if logits || d.kind == webGPUName {
 		if e.floats, err = d.session(m, m.Graph.Outputs[1].Name, blocked); err != nil {
-			return nil, errors.Join(err, e.labels.Destroy())
+			return nil, errors.Join(err, e.Close())
 		}
 	}
 	return e, nil
@@ -148,14 +154,22 @@ func newONNXEngine(spec Spec, m *onnx.Model, d device, logits bool) (*onnxEngine
 func (e *onnxEngine) Spec() Spec { return e.spec }
 
 // Bytes counts what the graph keeps alive, with two fifths more for gaps in the arena (see
-// TestBytesBoundsWhatARunTakes), and what a run takes whatever its size.
+// TestBytesBoundsWhatARunTakes), and what a run takes whatever its size. A GPU with memory of its own needs none of
+// that here; one of webgpu may share the computer's.
 func (e *onnxEngine) Bytes(core int) int64 {
 	edge := float64(e.spec.Geometry.Input(core))
-	return int64(edge*edge*e.perPixel*1.4) + 4<<20
+	n := int64(4 << 20)
+	if e.device.kind != cudaName && e.device.kind != tensorRTName {
+		n += int64(edge * edge * e.perPixel * 1.4)
+	}
+	if e.labels == nil {
+		n += 4 * int64(e.spec.Logits) * int64(core) * int64(core)
+	}
+	return n
 }
 
-// Predict labels tiles; see [Model]. They run one by one: on a CPU a batch is no faster and takes its
-// multiple of memory, and a model may insist on a batch of one.
+// Predict labels tiles; see [Model]. On a CPU they run one by one: a batch is no faster there and takes its multiple of
+// memory.
 func (e *onnxEngine) Predict(ctx context.Context, n int, in, out []byte) error {
 	return e.label(ctx, n, in, out, nil)
 }
@@ -166,32 +180,64 @@ func (e *onnxEngine) label(ctx context.Context, n int, in, out []byte, statistic
 	if err != nil {
 		return err
 	}
-	for i := range n {
-		tile, labels := in[i*len(in)/n:], out[i*len(out)/n:]
-		if err := predict(ctx, e, e.labels, core, core, tile[:len(in)/n], labels, statistics, ort.NewShape(1, int64(core), int64(core))); err != nil {
+	each := 1 // tiles a run
+	if e.together && (!e.spec.PerSlide || statistics != nil) {
+		each = n
+	}
+	for i := 0; i < n; i += each {
+		pixels, labels := in[i*(len(in)/n):][:each*(len(in)/n)], out[i*core*core:][:each*core*core]
+		if e.labels == nil {
+			err = e.choose(ctx, each, core, pixels, labels, statistics)
+		} else {
+			err = predict(ctx, e, e.labels, each, core, core, pixels, labels, statistics, ort.NewShape(int64(each), int64(core), int64(core)))
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Logits gives the network's output before the choice of a class; see [LogitsModel].
-func (e *onnxEngine) Logits(ctx context.Context, w, h int, in []byte, out []float32) error {
-	return e.logits(ctx, w, h, in, out, nil)
+// choose labels n tiles of a run by their logits.
+func (e *onnxEngine) choose(ctx context.Context, n, core int, in, out []byte, statistics []float32) error {
+	buffer, _ := e.logits.Get().(*[]float32)
+	if buffer == nil {
+		buffer = new([]float32)
+	}
+	defer e.logits.Put(buffer)
+	channels := e.spec.Logits
+	*buffer = grown(*buffer, channels*len(out))
+	shape := ort.NewShape(int64(n), int64(channels), int64(core), int64(core))
+	if err := predict(ctx, e, e.floats, n, core, core, in, *buffer, statistics, shape); err != nil {
+		return err
+	}
+	planes := make([][]float32, channels)
+	for i := range n {
+		for c := range planes {
+			planes[c] = (*buffer)[(i*channels+c)*core*core:][:core*core]
+		}
+		chooseLabels(planes, e.spec.Card.handicap(), out[i*core*core:][:core*core])
+	}
+	return nil
 }
 
-func (e *onnxEngine) logits(ctx context.Context, w, h int, in []byte, out, statistics []float32) error {
+// Logits gives the network's output before the choice of a class; see [LogitsModel].
+func (e *onnxEngine) Logits(ctx context.Context, w, h int, in []byte, out []float32) error {
+	return e.logitsOf(ctx, w, h, in, out, nil)
+}
+
+func (e *onnxEngine) logitsOf(ctx context.Context, w, h int, in []byte, out, statistics []float32) error {
 	if e.floats == nil {
 		return errors.New("the model was not opened for its logits: use OpenLogits")
 	}
 	if err := e.spec.checkLogits(w, h, len(in), len(out)); err != nil {
 		return err
 	}
-	return predict(ctx, e, e.floats, w, h, in, out, statistics, ort.NewShape(1, int64(e.spec.Logits), int64(h), int64(w)))
+	return predict(ctx, e, e.floats, 1, w, h, in, out, statistics, ort.NewShape(1, int64(e.spec.Logits), int64(h), int64(w)))
 }
 
-// predict runs a session on Go's memory, for one core of w × h pixels.
-func predict[T uint8 | float32](ctx context.Context, e *onnxEngine, session *ort.DynamicAdvancedSession, w, h int, in []byte, out []T, statistics []float32, shape ort.Shape) error {
+// predict runs a session on Go's memory, for n cores of w × h pixels.
+func predict[T uint8 | float32](ctx context.Context, e *onnxEngine, session *ort.DynamicAdvancedSession, n, w, h int, in []byte, out []T, statistics []float32, shape ort.Shape) error {
 	e.closing.RLock()
 	defer e.closing.RUnlock()
 	if e.closed {
@@ -205,7 +251,7 @@ func predict[T uint8 | float32](ctx context.Context, e *onnxEngine, session *ort
 	pinner.Pin(&in[0])
 	pinner.Pin(&out[0])
 	g := e.spec.Geometry
-	input, err := ort.NewTensor(ort.NewShape(1, int64(g.Input(h)), int64(g.Input(w)), int64(e.spec.Channels)), in)
+	input, err := ort.NewTensor(ort.NewShape(int64(n), int64(g.Input(h)), int64(g.Input(w)), int64(e.spec.Channels)), in)
 	if err != nil {
 		return fmt.Errorf("onnxruntime: %s", firstLine(err))
 	}
@@ -220,7 +266,7 @@ func predict[T uint8 | float32](ctx context.Context, e *onnxEngine, session *ort
 		if err != nil {
 			return fmt.Errorf("onnxruntime: %s", firstLine(err))
 		}
-		defer func() { _ = of.Destroy() }()
+		defer of.Destroy()
 		inputs = append(inputs, of)
 	}
 	output, err := ort.NewTensor(shape, out)
@@ -247,11 +293,12 @@ func predict[T uint8 | float32](ctx context.Context, e *onnxEngine, session *ort
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("onnxruntime: %s", firstLine(err))
+		return e.device.failed("failed", err)
 	}
 	return nil
 }
 
+// Close ends the sessions.
 func (e *onnxEngine) Close() error {
 	e.closing.Lock()
 	defer e.closing.Unlock()
@@ -259,9 +306,11 @@ func (e *onnxEngine) Close() error {
 		return nil
 	}
 	e.closed = true
-	err := e.labels.Destroy()
-	if e.floats != nil {
-		err = errors.Join(err, e.floats.Destroy())
+	var err error
+	for _, s := range []*ort.DynamicAdvancedSession{e.labels, e.floats} {
+		if s != nil {
+			err = errors.Join(err, s.Destroy())
+		}
 	}
 	return err
 }

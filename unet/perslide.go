@@ -16,7 +16,7 @@ type Normalisation struct {
 
 // A perSlide is a model whose normalisation may follow the slide.
 type perSlide interface {
-	forSlide(n Normalisation) Model
+	forSlide(n Normalisation) Engine
 }
 
 // ForSlide returns a view of a model that normalises by pixels, RGB, a sample of the slide's tissue, and what that comes to. Where the
@@ -84,7 +84,7 @@ type slideView struct {
 	statistics []float32
 }
 
-func (e *onnxEngine) forSlide(n Normalisation) Model { return &slideView{e, n.values()} }
+func (e *onnxEngine) forSlide(n Normalisation) Engine { return &slideView{e, n.values()} }
 
 // Predict labels tiles; see [Model].
 func (v *slideView) Predict(ctx context.Context, n int, in, out []byte) error {
@@ -93,16 +93,25 @@ func (v *slideView) Predict(ctx context.Context, n int, in, out []byte) error {
 
 // Logits gives the network's output before the choice of a class; see [LogitsModel].
 func (v *slideView) Logits(ctx context.Context, w, h int, in []byte, out []float32) error {
-	return v.logits(ctx, w, h, in, out, v.statistics)
+	return v.logitsOf(ctx, w, h, in, out, v.statistics)
 }
 
 // Close does nothing: the model stays open.
 func (*slideView) Close() error { return nil }
 
-func (t *tta) forSlide(n Normalisation) Model {
-	view, ok := t.Engine.(perSlide).forSlide(n).(Engine)
-	if !ok {
-		return t
+func (t *tta) forSlide(n Normalisation) Engine {
+	return &tta{Engine: t.Engine.(perSlide).forSlide(n), inner: t.inner, spec: t.spec, threshold: t.threshold}
+}
+
+// Tiles of a run are all of one slide, since the run has its statistics; runs of all slides share the places.
+func (b *batcher) forSlide(n Normalisation) Engine {
+	return &batcher{Engine: b.Engine.(perSlide).forSlide(n), Batching: b.Batching, places: b.places, filling: map[int]*batch{}}
+}
+
+func (t *team) forSlide(n Normalisation) Engine {
+	view := &team{spec: t.spec, queue: t.queue}
+	for _, e := range t.engines {
+		view.engines = append(view.engines, e.(perSlide).forSlide(n))
 	}
-	return &tta{Engine: view, inner: t.inner, spec: t.spec, threshold: t.threshold}
+	return view
 }

@@ -58,6 +58,7 @@ type opened struct {
 	Engine
 	geometry Geometry
 	blind    int // how much of the margin of a tile of 64 is not read but mirrored, px
+	model    string
 }
 
 // forgetting returns a network whose small tiles know less of their surroundings.
@@ -98,12 +99,13 @@ func openWithBias(t testing.TB, a Architecture, by float32, cfg Config) opened {
 		}
 		return w, bias
 	}
-	e, err := OpenLogits(writeModel(t, a), cfg)
+	model := writeModel(t, a)
+	e, err := OpenLogits(model, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	return opened{e, e.Spec().Geometry, 0}
+	return opened{Engine: e, geometry: e.Spec().Geometry, model: model}
 }
 
 func differences(logits []float32) []float32 {
@@ -146,7 +148,7 @@ func widened(t testing.TB, a Architecture, by int) opened {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	return opened{e, e.Spec().Geometry, 0}
+	return opened{Engine: e, geometry: e.Spec().Geometry}
 }
 
 // tilesDiffer compares the logits of a picture in tiles of a core, the first of which begins at

@@ -46,10 +46,17 @@ type ttaBuffers struct {
 func (t *tta) Spec() Spec { return t.spec }
 
 // Bytes counts the model's and the buffers.
-func (t *tta) Bytes(core int) int64 {
+func (t *tta) Bytes(core int) int64 { return t.Engine.Bytes(core) + t.buffer(core) }
+
+func (t *tta) buffer(core int) int64 {
 	edge := int64(t.inner.Geometry.Input(core))
-	return t.Engine.Bytes(core) + edge*edge*int64(t.spec.Channels) + 8*int64(t.spec.Logits)*int64(core)*int64(core)
+	return edge*edge*int64(t.spec.Channels) + 8*int64(t.spec.Logits)*int64(core)*int64(core)
 }
+
+// InFlight and Memory are the model's, with the buffers.
+func (t *tta) InFlight(core int) int { return InFlight(t.Engine, core) }
+
+func (t *tta) Memory(core, n int) int64 { return Memory(t.Engine, core, n) + int64(n)*t.buffer(core) }
 
 // Predict labels tiles one by one; see [Model].
 func (t *tta) Predict(ctx context.Context, n int, in, out []byte) error {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"microtome/unet/network"
+	"microtome/unet/onnx"
 )
 
 // ttaModel is a network under augmentation, on Gorgonia.
@@ -192,13 +193,25 @@ func TestTTALabels(t *testing.T) {
 	}
 }
 
-// A model that gives probabilities already would have them flattened by another softmax.
-func TestTTAWantsLogits(t *testing.T) {
-	p := usual
-	p.last = "Softmax"
-	_, err := Open(writeFile(t, withMetadata(p.bytes(), facts()...)), Config{TTA: true})
-	if err == nil || !strings.Contains(err.Error(), "--tta averages the probabilities of logits, and the model ends in softmax: export it without") {
-		t.Error(err)
+// Labels cannot be averaged. Probabilities can, and so can what an argmax has before it.
+func TestTTAWantsProbabilities(t *testing.T) {
+	needRuntime(t)
+	for tail, want := range map[string]string{
+		"Softmax":        "",
+		"Softmax ArgMax": "",
+		"Greater":        "--tta averages probabilities, and the model gives labels: export it without its last step",
+	} {
+		g := guest{channels: 3, element: onnx.Float32, classes: 2, tail: tail, opset: 17}
+		if tail == "Greater" {
+			g.classes = 1
+		}
+		m, err := Open(writeFile(t, withMetadata(g.model().Encode(), keyClasses, "a,b")), Config{TTA: true})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", tail, err)
+		}
+		if err == nil {
+			_ = m.Close()
+		}
 	}
 }
 

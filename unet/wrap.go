@@ -41,6 +41,7 @@ type foreign struct {
 	steps       []cards.Step // from bytes to what the network sees
 	geometry    Geometry
 	origin      int      // of the output in the input, px
+	single      bool     // it takes one image at a time
 	threshold   float64  // of the probability of foreground
 	classes     []string // with background
 }
@@ -92,6 +93,9 @@ func (b *builder) image(f *foreign) {
 	in := f.in
 	x := b.prefix + inputName
 	b.Inputs = append(b.Inputs, onnx.NewValue(x, onnx.Uint8, "n", "h", "w", 3))
+	if f.single {
+		b.Inputs[0].Dims[0] = onnx.Dim{N: 1}
+	}
 	if in.element == onnx.Uint8 && in.channels == 3 && len(f.steps) == 0 {
 		if in.last {
 			b.named("Identity", in.name, []string{x})

@@ -33,6 +33,7 @@ func (b *bars) close() {
 
 // begin shows a bar for a slide.
 func (b *bars) begin(e pipeline.SlideBegin) {
+	b.down() // of a slide that is started again
 	b.began = time.Now()
 	b.total = float64(e.Plan.Region.Dx()) * float64(e.Plan.Region.Dy()) / 1e6
 	b.pixels.Store(0)

@@ -9,7 +9,8 @@ import (
 
 // modelFlags binds the flags that say how a model is run.
 func modelFlags(f *pflag.FlagSet, c *unet.Config) {
-	f.StringVar(&c.Device, "device", c.Device, "`DEVICE` the model runs on: auto, cpu, cuda[:N], gorgonia (no library needed, for models that microtome trained)")
+	f.StringVar(&c.Device, "device", c.Device, "`DEVICE` the model runs on: auto, cpu, cuda[:N], tensorrt[:N], webgpu, gorgonia (no library needed, for models that microtome trained), or several with commas between")
+	f.BoolVar(&c.Half, "fp16", c.Half, "let tensorrt compute in half precision")
 	f.BoolVar(&c.TTA, "tta", c.TTA, "average over the eight flips and rotations of each tile: eight times as slow")
 	cardFlags(f, c)
 	f.StringVar(&c.Library, "onnxruntime", c.Library, "ONNX Runtime library `FILE` (default: $ONNXRUNTIME_LIB, beside the program or in ../lib, the system's)")

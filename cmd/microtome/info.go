@@ -127,6 +127,9 @@ func printModel(w io.Writer, m unet.Model, checks []unet.Check) error {
 		row("work", "%s FLOP a pixel of a large tile", humanize.Comma(int64(math.Round(s.FLOP))))
 	}
 	row("engine", "%s", s.Engine)
+	for _, why := range s.PassedOver {
+		row("passed over", "%s", why)
+	}
 	row("sha256", "%s", s.SHA256)
 	if s.Source != "" {
 		row("card", "%s", s.Source)

@@ -34,7 +34,7 @@ func slideJSON(i slide.Info) map[string]any {
 func modelJSON(s unet.Spec, checks []unet.Check) map[string]any {
 	v := map[string]any{
 		"name": s.Name, "classes": s.Classes, "mpp": s.MPP, "stride": s.Stride, "before": s.Before, "after": s.After, "channels": s.Channels,
-		"input": s.Input, "bytes": s.Size, "sha256": s.SHA256, "engine": s.Engine, "card": s.Card, "card_file": s.Source, "takes": s.Takes, "gives": s.Gives,
+		"input": s.Input, "bytes": s.Size, "sha256": s.SHA256, "engine": s.Engine, "passed_over": s.PassedOver, "card": s.Card, "card_file": s.Source, "takes": s.Takes, "gives": s.Gives,
 		"per_slide": s.PerSlide, "parameters": s.Parameters, "flop_per_pixel": s.FLOP, "unbounded": s.Unbounded, "warnings": s.Warnings,
 	}
 	if checks != nil {
@@ -56,6 +56,6 @@ func planJSON(p pipeline.Plan) map[string]any {
 	}
 	return map[string]any{
 		"slide": p.Slide, "width": p.Size.X, "height": p.Size.Y, "region": rectangle(p.Region), "level": p.Level, "scale": p.Scale, "mpp": p.MPP,
-		"core": p.Core, "halo": p.Halo, "tiles": p.Tiles, "workers": p.Workers, "memory": memory, "sum": p.Sum(), "limit": p.Limit,
+		"core": p.Core, "halo": p.Halo, "tiles": p.Tiles, "workers": p.Workers, "readers": p.Readers, "memory": memory, "sum": p.Sum(), "limit": p.Limit,
 	}
 }

@@ -1,5 +1,5 @@
-// Package shared finds what tests want and the repository does not hold: ONNX Runtime's library, where
-// make setup has put it, and real slides and models, where somebody has them.
+// Package shared finds what tests want and the repository does not hold: ONNX Runtime's library and a software Vulkan,
+// where make setup and make vulkan have put them, and real slides and models, where somebody has them.
 package shared
 
 import (
@@ -32,6 +32,18 @@ func Runtime(t testing.TB, open func() error) {
 	case err != nil:
 		t.Skip(err)
 	}
+}
+
+// Vulkan returns the variables of a process that make ONNX Runtime find the software Vulkan of make vulkan. It skips the
+// test where that is not there.
+func Vulkan(t testing.TB) []string {
+	t.Helper()
+	at := filepath.Join(root(), "lib", "vulkan")
+	icd := filepath.Join(at, "icd.json")
+	if _, err := os.Stat(icd); err != nil {
+		t.Skip("there is no software Vulkan for the webgpu device: make vulkan gets it, on Debian")
+	}
+	return []string{"VK_ICD_FILENAMES=" + icd, "LD_LIBRARY_PATH=" + filepath.Join(at, "libraries") + ":" + os.Getenv("LD_LIBRARY_PATH")}
 }
 
 // File returns the path of a file in the folder that MICROTOME_SHARED names, by default ../shared beside
