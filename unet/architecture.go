@@ -277,4 +277,6 @@ const (
 	keyBefore = "microtome.before"
 	keyAfter  = "microtome.after"
 	keyOrigin = "microtome.origin"
+
+	keyUnbounded = "microtome.unbounded" // why no margin is enough
 )

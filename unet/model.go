@@ -20,6 +20,11 @@ type Spec struct {
 	Logits   int      // channels of the logits: one a class, or 1 for two classes
 	Card     Card     // what its file says of it
 	Warning  string   // what the user must know of how it runs; empty: nothing
+
+	// Unbounded says why no margin is enough, such as "InstanceNormalization norm1 sees the whole tile": then
+	// the logits of a pixel depend on where its tile lies, and tiles must overlap and be blended. Empty: the
+	// Geometry's margins hold all that a core depends on.
+	Unbounded string
 }
 
 // check reports sizes that would fail, or worse, inside the network: of a core of w × h pixels, in and out bytes.

@@ -278,7 +278,7 @@ func eachField(m []byte, visit func(n protowire.Number, v uint64, b, whole []byt
 
 // spec reads the model's metadata.
 func (f *onnxFile) spec() (Spec, error) {
-	s := Spec{Name: f.meta[keyName], Channels: 3}
+	s := Spec{Name: f.meta[keyName], Channels: 3, Unbounded: f.meta[keyUnbounded]}
 	for _, w := range f.weights {
 		if w.elsewhere {
 			return s, errors.New("the model keeps its weights in another file: export it as a single file")

@@ -257,7 +257,7 @@ func FuzzParseONNX(f *testing.F) {
 		file, err := parseONNX(data)
 		if err == nil {
 			file.footprint()
-			_ = file.givesLogits()
+			_ = file.givesLogits("--tta")
 			if s, p, _, err := file.trained(); err == nil && s.Check(p) != nil {
 				t.Error("a network was read that is none")
 			}

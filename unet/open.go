@@ -18,6 +18,7 @@ type Config struct {
 	Device  string // auto, cpu, cuda[:N], gorgonia; "" is auto
 	Library string // path of ONNX Runtime's library; "": see README
 	TTA     bool   // average over the flips and rotations of each tile; see [TTA]
+	Blend   bool   // probabilities of tiles that overlap are averaged: the model is an [Engine]
 }
 
 // Validate reports what is wrong with c.
@@ -28,7 +29,7 @@ func (c Config) Validate() error {
 
 // Open opens a built-in model by its name, or an ONNX file by its path.
 func Open(name string, cfg Config) (Model, error) {
-	e, err := open(name, cfg, cfg.TTA)
+	e, err := open(name, cfg, cfg.TTA || cfg.Blend)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,9 @@ func open(name string, cfg Config, logits bool) (Engine, error) {
 	}
 	f, spec, err := understand(data)
 	if err == nil && cfg.TTA {
-		err = f.givesLogits()
+		err = f.givesLogits("--tta")
+	} else if err == nil && cfg.Blend {
+		err = f.givesLogits("--overlap")
 	}
 	if spec.Name == "" {
 		spec.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))

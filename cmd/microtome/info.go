@@ -63,6 +63,9 @@ func modelInfo(w io.Writer, name string, cfg unet.Config, asJSON bool) (err erro
 	fmt.Fprintf(t, "classes\t%s\n", strings.Join(s.Classes, ", "))
 	fmt.Fprintf(t, "made for\t%s\n", resolution(s.MPP, "any resolution"))
 	fmt.Fprintf(t, "tiles\tmultiples of %d px, and %d px before and %d px after them\n", s.Stride, s.Before, s.After)
+	if s.Unbounded != "" {
+		fmt.Fprintf(t, "seams\tcannot be excluded: %s; segment blends tiles, with --overlap\n", s.Unbounded)
+	}
 	for _, core := range []int{512, 1024, 2048} {
 		if core%s.Stride == 0 && (s.Input == 0 || s.Geometry.Input(core) == s.Input) {
 			fmt.Fprintf(t, "memory\t%s for a tile of %d px\n", size(m.Bytes(core)), core)

@@ -34,7 +34,7 @@ func slideJSON(i slide.Info) map[string]any {
 func modelJSON(s unet.Spec) map[string]any {
 	return map[string]any{
 		"name": s.Name, "classes": s.Classes, "mpp": s.MPP, "stride": s.Stride, "before": s.Before, "after": s.After, "channels": s.Channels,
-		"input": s.Input, "bytes": s.Size, "sha256": s.SHA256, "engine": s.Engine, "card": s.Card,
+		"input": s.Input, "bytes": s.Size, "sha256": s.SHA256, "engine": s.Engine, "unbounded": s.Unbounded, "card": s.Card,
 	}
 }
 
@@ -45,6 +45,6 @@ func planJSON(p pipeline.Plan) map[string]any {
 	}
 	return map[string]any{
 		"slide": p.Slide, "width": p.Size.X, "height": p.Size.Y, "region": rectangle(p.Region), "level": p.Level, "scale": p.Scale, "mpp": p.MPP,
-		"core": p.Core, "halo": p.Halo, "tiles": p.Tiles, "workers": p.Workers, "memory": memory, "sum": p.Sum(), "limit": p.Limit,
+		"core": p.Core, "overlap": p.Overlap, "halo": p.Halo, "tiles": p.Tiles, "workers": p.Workers, "memory": memory, "sum": p.Sum(), "limit": p.Limit,
 	}
 }
