@@ -37,9 +37,14 @@ func exportForeign() {
 	model = field(model, 8, number(nil, 2, 17))
 	for _, kv := range flag.Args()[1:] {
 		key, value, _ := strings.Cut(kv, "=")
-		model = field(model, 14, field(field(nil, 1, []byte("microtome."+key)), 2, []byte(value)))
+		model = metadata(model, key, value)
 	}
 	must(os.WriteFile(flag.Arg(0), model, 0o666))
+}
+
+// metadata adds to that of an ONNX file.
+func metadata(model []byte, key, value string) []byte {
+	return field(model, 14, field(field(nil, 1, []byte("microtome."+key)), 2, []byte(value)))
 }
 
 // A foreignGraph is a GraphProto in the making. Names are those of the outputs.

@@ -118,6 +118,7 @@ func verify(ctx context.Context, v *pipeline.Verifier, path string, stderr io.Wr
 	if text := v.Model.Spec().Warning; text != "" {
 		j.warn(text)
 	}
+	j.say(fmt.Sprintf("%s: %d crops", path, v.Crops), "verifying", fields{"slide": path, "crops": v.Crops})
 	began, done := time.Now(), 0
 	j.begin("crop", 0, v.Crops)
 	v.Done = func(c pipeline.Crop) {
