@@ -58,7 +58,7 @@ func newBlendedGraph(size image.Point, workers, leases int) *graph {
 	g.job.budget = g.budget
 	g.grid.After += testOverlap
 	g.grid.Panel = columns(size.X, testCore)
-	g.job.blend = stages.NewBlend(g.grid, testOverlap, hazyModel{g.model, 0})
+	g.blend = stages.NewBlend(g.grid, testOverlap, hazyModel{g.model, 0})
 	return g
 }
 
@@ -90,7 +90,7 @@ func TestBlendedSegment(t *testing.T) {
 
 						plain := g.container.pix
 						g = newBlendedGraph(size, workers, leases)
-						g.job.blend = stages.NewBlend(g.grid, testOverlap, hazyModel{g.model, 0.5})
+						g.blend = stages.NewBlend(g.grid, testOverlap, hazyModel{g.model, 0.5})
 						if err := g.run(t.Context()); err != nil {
 							t.Fatal(err)
 						}

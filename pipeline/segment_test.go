@@ -130,7 +130,7 @@ func TestRegionIsCutOut(t *testing.T) {
 }
 
 // graphs are the two kinds there are.
-var graphs = map[string]func(size image.Point, workers, leases int) *graph{"": newGraph, " blended": newBlendedGraph}
+var graphs = map[string]func(size image.Point, workers, leases int) *graph{"plain": newGraph, "blended": newBlendedGraph}
 
 var errInjected = errors.New("injected")
 
@@ -147,7 +147,7 @@ func TestFaultAtEveryPosition(t *testing.T) {
 	}
 	for name, inject := range stagesOf {
 		for kind, newGraph := range graphs {
-			t.Run(name+kind, func(t *testing.T) {
+			t.Run(name+", "+kind, func(t *testing.T) {
 				positions := 0
 				for n := int64(1); ; n++ {
 					fired := true
@@ -208,7 +208,7 @@ func TestFaultAtEveryPosition(t *testing.T) {
 // TestCancelAtEveryMoment ends the context after every millisecond of a run.
 func TestCancelAtEveryMoment(t *testing.T) {
 	for kind, newGraph := range graphs {
-		t.Run("graph"+kind, func(t *testing.T) { cancelAtEveryMoment(t, newGraph) })
+		t.Run(kind, func(t *testing.T) { cancelAtEveryMoment(t, newGraph) })
 	}
 }
 

@@ -16,6 +16,9 @@ import (
 // that is less.
 const tolerance = 1e-4
 
+// largeCrop is the edge from which on crops do not grow with the tiles, px.
+const largeCrop = 1024
+
 // A Verifier compares a model with itself: the logits of tiles, laid as a run would lay them, with those of one
 // inference over a whole crop that has the model's margins around it and the lattice's phase. Where the model's
 // geometry is right, and the engine computes alike whatever the size of a tile, not one float differs.
@@ -156,8 +159,8 @@ func (v *Verifier) lay(s *subject) *Verification {
 	return out
 }
 
-// edge returns the edge of a crop: one and a half cores, so that it holds parts of several and an engine that
-// computes otherwise in tiles of another size shows; less where the memory of the plan would not do.
+// edge returns the edge of a crop: one and a half cores, or as large as serves, so that an engine that computes
+// otherwise in tiles of another size shows; less where the memory of the plan would not do.
 func (v *Verifier) edge(p Plan) int {
 	spec := v.Model.Spec()
 	if spec.Input > 0 {
@@ -172,6 +175,9 @@ func (v *Verifier) edge(p Plan) int {
 		return run + input*input*int64(spec.Channels) + 8*int64(spec.Logits)*int64(edge)*int64(edge)
 	}
 	edge := roundUp(p.Core+p.Core/2, spec.Stride)
+	if p.Core >= largeCrop { // a crop then touches four tiles at most
+		edge = roundUp(largeCrop*3/4, spec.Stride)
+	}
 	for edge > spec.Stride && need(edge) > p.Limit-p.Sum()+int64(p.Workers)*v.Model.Bytes(p.Core)+p.tileBytes {
 		edge -= spec.Stride
 	}

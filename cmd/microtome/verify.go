@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -144,7 +145,7 @@ func printVerification(w io.Writer, v *pipeline.Verification) error {
 	}
 	fmt.Fprintln(t, "crop\tpx at\ttiles\tpixels\tlargest logit\tmax difference\tlogits differ\tlabels differ\t")
 	for _, c := range v.Crops {
-		row(c.Place, fmt.Sprintf("%d × %d at (%d, %d)", c.Rect.Dx(), c.Rect.Dy(), c.Rect.Min.X, c.Rect.Min.Y), fmt.Sprint(c.Tiles), c.Difference)
+		row(c.Place, fmt.Sprintf("%d × %d at (%d, %d)", c.Rect.Dx(), c.Rect.Dy(), c.Rect.Min.X, c.Rect.Min.Y), strconv.Itoa(c.Tiles), c.Difference)
 	}
 	row("total", fmt.Sprintf("%d crops", len(v.Crops)), "", v.Total())
 	return t.Flush()
