@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -159,13 +160,15 @@ func absolute(path string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// sameWork reports how results that are there differ from what this run would write. Workers, memory and
-// tiles do not matter: they do not change the labels.
+// sameWork reports how results that are there differ from what this run would write. Workers and memory do not
+// matter, nor do tiles but those that are blended: they do not change the labels.
 func (p *Pipeline) sameWork(plan Plan, kept *sink.Summary) error {
 	spec, mask := p.Model.Spec(), kept.Mask
 	switch {
 	case kept.Model.SHA256 != spec.SHA256 || strings.HasSuffix(kept.Model.Name, unet.TTASuffix) != strings.HasSuffix(spec.Name, unet.TTASuffix):
 		return fmt.Errorf("of model %s, not %s", kept.Model.Name, spec.Name)
+	case mask.Overlap != plan.Overlap || plan.Overlap > 0 && mask.Core != plan.Core:
+		return fmt.Errorf("of tiles of %d px that overlap by %d, not of %d by %d", mask.Core+mask.Overlap, mask.Overlap, plan.Core+plan.Overlap, plan.Overlap)
 	case mask.Level != plan.Level || mask.Scale != plan.Scale || mask.MPP != plan.MPP:
 		return fmt.Errorf("at %.4g µm/px (level %d × %.4g), not %.4g (level %d × %.4g)", mask.MPP, mask.Level, mask.Scale, plan.MPP, plan.Level, plan.Scale)
 	case image.Pt(mask.Origin[0], mask.Origin[1]) != plan.Region.Min || image.Pt(mask.Width, mask.Height) != plan.Region.Size():
@@ -203,8 +206,17 @@ func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint strin
 	}
 	overview := sink.NewOverview(size, p.Config.MaskTile, overlayEdge)
 	pyramid := sink.NewPyramid(size, p.Config.MaskTile, sink.Majority, mask, overview)
+	grid := s.plan.Grid(p.Model.Spec().Geometry)
+	var blend *stages.Blend
+	if s.plan.Overlap > 0 {
+		m, ok := model.(unet.Engine)
+		if !ok {
+			return nil, errors.Join(errors.New("the model was not opened to be blended"), pyramid.Abort())
+		}
+		blend = stages.NewBlend(grid, s.plan.Overlap, m)
+	}
 	times, err := job{
-		view: s.view, grid: s.plan.Grid(p.Model.Spec().Geometry), model: model, dst: pyramid,
+		view: s.view, grid: grid, model: model, blend: blend, dst: pyramid,
 		budget: stages.NewBudget(s.plan.tileBytes), readers: s.plan.Readers, workers: s.plan.Workers,
 		tileDone: func(t slide.Tile) { p.Events.tileDone(TileDone{Slide: s.given, Core: t.Core}) },
 	}.segment(ctx)
@@ -270,12 +282,12 @@ func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid, fingerprint string
 		},
 		Mask: sink.MaskSummary{
 			Width: plan.Region.Dx(), Height: plan.Region.Dy(), MPP: plan.MPP, Level: plan.Level, Scale: plan.Scale,
-			Origin: [2]int{plan.Region.Min.X, plan.Region.Min.Y}, Core: plan.Core, Tiles: plan.Tiles,
+			Origin: [2]int{plan.Region.Min.X, plan.Region.Min.Y}, Core: plan.Core, Overlap: plan.Overlap, Tiles: plan.Tiles,
 		},
 		Coverage: sink.CoverageSummary{Expected: pyramid.Expected(), Written: pyramid.Written()},
 		Workers:  plan.Workers,
 		Memory:   sink.MemorySummary{Limit: plan.Limit, Planned: plan.Sum()},
-		Warnings: s.warnings,
+		Warnings: slices.Concat(p.remarks(), s.warnings),
 		Outputs:  map[string]sink.Output{},
 	}
 	counts := pyramid.Counts()

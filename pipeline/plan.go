@@ -12,6 +12,7 @@ import (
 
 	"microtome/sink"
 	"microtome/slide"
+	"microtome/stages"
 	"microtome/unet"
 )
 
@@ -40,6 +41,7 @@ type Plan struct {
 	Scale   float64         // level pixels a working pixel, 1: the level as it is
 	MPP     float64         // of the working resolution, 0: unknown
 	Core    int             // px
+	Overlap int             // px of a tile beyond its core that it shares with the next, and blends with it
 	Halo    int             // edge of what the network sees, px
 	Tiles   int
 	Workers int // tiles that the network labels at a time
@@ -67,10 +69,17 @@ func (p Plan) Sum() int64 {
 	return sum
 }
 
-// Grid returns the tiles in the order they are segmented.
+// Grid returns the tiles in the order they are segmented. Tiles that are blended go row by row: what they
+// leave for the next panel would be as high as the slide.
 func (p Plan) Grid(g unet.Geometry) slide.Grid {
-	return slide.Grid{Region: p.Region, Core: p.Core, Before: g.Before, After: g.After, Panel: panel}
+	wide := panel
+	if p.Overlap > 0 {
+		wide = columns(p.Region.Dx(), p.Core)
+	}
+	return slide.Grid{Region: p.Region, Core: p.Core, Before: g.Before, After: p.Overlap + g.After, Panel: wide}
 }
+
+func columns(width, core int) int { return (width + core - 1) / core }
 
 // Check refuses a plan that does not fit, with the sum and what would fit.
 func (p Plan) Check() error {
@@ -106,7 +115,7 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	}
 	plan := Plan{
 		Slide: s.Info().Path, Size: v.Size(), Region: region, Level: v.Level(), Scale: v.Scale(), MPP: v.MPP(),
-		Workers: p.Workers, Limit: p.Memory, tileAsked: p.Tile > 0,
+		Overlap: p.Overlap, Workers: p.Workers, Limit: p.Memory, tileAsked: p.Tile > 0,
 	}
 	fits := func(core, workers int) bool {
 		needs, _ := p.needs(v, s, region.Size(), core, workers)
@@ -128,7 +137,7 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	}
 	plan.Readers = readers(plan.Workers)
 	spec := p.model.Spec()
-	plan.Halo = spec.Geometry.Input(plan.Core)
+	plan.Halo = spec.Geometry.Input(plan.Core + p.Overlap)
 	plan.Tiles = plan.Grid(spec.Geometry).Len()
 	plan.Memory, plan.tileBytes = p.needs(v, s, region.Size(), plan.Core, plan.Workers)
 	for plan.least = plan.Sum(); plan.least > p.Memory; { // some needs grow with what is given
@@ -149,7 +158,7 @@ func (p planner) cores(size image.Point) ([]int, error) {
 		if p.Tile > 0 {
 			return nil, fmt.Errorf("--tile %d: the model takes only inputs of %d pixels, leave the flag out", p.Tile, spec.Input)
 		}
-		return []int{(spec.Input - spec.Before - spec.After)}, nil
+		return []int{spec.Input - spec.Before - spec.After - p.Overlap}, nil
 	}
 	if p.Tile > 0 {
 		if p.Tile%stride != 0 {
@@ -165,8 +174,12 @@ func (p planner) cores(size image.Point) ([]int, error) {
 	if whole < step {
 		return []int{whole}, nil
 	}
+	first := min(roundUp(max(step, p.Overlap), step), roundUp(whole, step)) // a tile shares pixels with the next one only
 	cores := []int{max(stride, step/4/stride*stride)}
-	for core := step; core <= min(max(maxCore, step), roundUp(whole, step)); core += step {
+	if cores[0] < p.Overlap {
+		cores[0] = first
+	}
+	for core := first; core <= min(max(maxCore, first), roundUp(whole, step)); core += step {
 		cores = append(cores, core)
 	}
 	return cores, nil
@@ -183,6 +196,7 @@ func (p planner) choose(cores []int, size image.Point, fits func(core, workers i
 	if _, ok := p.model.(unet.ParallelModel); ok {
 		lanes = 1
 	}
+	geometry.After += p.Overlap
 	for fewer := 0; fewer < wanted(cores[0]); fewer++ {
 		best, least := 0, math.Inf(1)
 		for _, core := range cores[min(1, len(cores)-1):] {
@@ -217,20 +231,31 @@ func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multi
 // needs lists what tiles of a core need, and the part of it that is tiles in flight.
 func (p planner) needs(v *slide.View, s *slide.Slide, size image.Point, core, workers int) (needs []Need, tiles int64) {
 	spec := p.model.Spec()
-	halo := int64(spec.Geometry.Input(core))
+	tile := core + p.Overlap
+	halo := int64(spec.Geometry.Input(tile))
 	lease := halo*halo*int64(spec.Channels) + int64(core)*int64(core)
+	wide, blend, copies := panel, int64(0), int64(2) // of the weights: the file's, and a session's
+	if p.Overlap > 0 {
+		wide, copies = columns(size.X, core), 3 // one session gives the labels, one the logits
+		blend = stages.BlendBytes(size.X, core, p.Overlap, spec)
+		lease += 4 * int64(tile) * int64(tile) * int64(spec.Logits)
+	}
 	readers := readers(workers)
 	tiles = lease * int64(readers+2*workers+1) // one read, one inferred, one waiting for its turn
-	parents := sink.OpenBytes(size, p.MaskTile, core, panel)
+	parents := sink.OpenBytes(size, p.MaskTile, core, wide)
 	index := sink.IndexBytes(size, p.MaskTile)
 	cache := cacheBytes(p.Memory)
-	return []Need{
-		{"base", base + 2*spec.Size},
-		{fmt.Sprintf("model %d ×", workers), unet.Memory(p.model, core, workers)},
+	needs = []Need{
+		{"base", base + copies*spec.Size},
+		{fmt.Sprintf("model %d ×", workers), unet.Memory(p.model, tile, workers)},
 		{"decoder", s.Info().Resident + int64(readers)*v.ScratchBytes(int(halo))},
 		{"blocks", cache},
 		{"open mask tiles", parents + index},
 		{"tiles in flight", tiles},
-		{"garbage", (cache + parents + tiles) * GCPercent / 100},
-	}, tiles
+		{"garbage", (cache + parents + tiles + blend) * GCPercent / 100},
+	}
+	if p.Overlap > 0 {
+		needs = append(needs, Need{"band of tiles that overlap", blend})
+	}
+	return needs, tiles
 }

@@ -53,6 +53,7 @@ func TestPlanFits(t *testing.T) {
 		size := image.Pt(rapid.IntRange(1, 150_000).Draw(t, "width"), rapid.IntRange(1, 150_000).Draw(t, "height"))
 		cfg := NewDefaultConfig()
 		cfg.Memory = rapid.Int64Range(64<<20, 8<<30).Draw(t, "memory")
+		cfg.Overlap = m.geometry.Stride * rapid.SampledFrom([]int{0, 0, 1, 8, 100}).Draw(t, "overlap in strides")
 		var first Plan
 		for _, workers := range []int{0, 1, 2, 4, 8} {
 			cfg.Workers = workers
@@ -62,6 +63,9 @@ func TestPlanFits(t *testing.T) {
 			}
 			if p.Core%m.geometry.Stride != 0 || p.Core < 1 {
 				t.Fatalf("core %d, stride %d", p.Core, m.geometry.Stride)
+			}
+			if p.Core < p.Overlap && p.Tiles > 1 {
+				t.Fatalf("%d tiles of core %d share %d px with the next", p.Tiles, p.Core, p.Overlap)
 			}
 			refused := p.Check() != nil
 			if refused != (p.Sum() > cfg.Memory) || refused && p.Workers > 1 {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync/atomic"
@@ -38,11 +39,11 @@ func (e *RunError) Unwrap() error { return e.First }
 // reported by SlideEnd and the run goes on; at the end a *RunError says how many did. When ctx ends, Run
 // stops within the current tile and returns the cause of ctx; what the current slide had written is removed.
 func (p *Pipeline) Run(ctx context.Context, paths iter.Seq2[string, error]) error {
-	if err := p.Config.Validate(); err != nil {
+	if err := errors.Join(p.Config.Validate(), p.Config.Suits(p.Model.Spec())); err != nil {
 		return err
 	}
 	res := &results{out: p.Config.Out, force: p.Config.Force, claimed: map[string]bool{}}
-	for _, text := range p.Model.Spec().Warnings {
+	for _, text := range p.remarks() {
 		p.Events.warn("", text)
 	}
 	var failed RunError
@@ -77,8 +78,22 @@ func (p *Pipeline) Run(ctx context.Context, paths iter.Seq2[string, error]) erro
 	return nil
 }
 
+// remarks are what the user must know of all slides of the run.
+func (p *Pipeline) remarks() []string {
+	var all []string
+	spec := p.Model.Spec()
+	all = append(all, spec.Warnings...)
+	if spec.Unbounded != "" {
+		all = append(all, fmt.Sprintf("seams cannot be excluded: %s: tiles share %d px with the next and are blended", spec.Unbounded, p.Config.Overlap))
+	}
+	return all
+}
+
 // Plan lays out the work on a slide without doing it.
 func (p *Pipeline) Plan(path string) (Plan, error) {
+	if err := p.Config.Suits(p.Model.Spec()); err != nil {
+		return Plan{}, err
+	}
 	s, err := p.open(path)
 	if err != nil {
 		return Plan{}, err

@@ -15,6 +15,7 @@ type job struct {
 	view     *slide.View
 	grid     slide.Grid
 	model    unet.Model
+	blend    *stages.Blend // nil: cores fit together as they are
 	dst      *sink.Pyramid
 	budget   *stages.Budget
 	readers  int
@@ -28,14 +29,21 @@ func (j job) segment(ctx context.Context) ([]sink.StageTime, error) {
 	r := newRun(ctx)
 	core := j.grid.Core
 	edge := j.grid.Before + core + j.grid.After
-	pix, labels := edge*edge*j.model.Spec().Channels, core*core
+	pix, labels, probs := edge*edge*j.model.Spec().Channels, core*core, 0
+	infer := stages.Infer(j.model)
+	if j.blend != nil {
+		infer, probs = j.blend.Infer, j.blend.Probs()
+	}
 	var order stages.Order
 
 	tiles := from(r, j.grid.All())
-	blank := then(tiles, "lease", 1, stages.Lease(j.budget, pix, labels))
+	blank := then(tiles, "lease", 1, stages.Lease(j.budget, pix, labels, probs))
 	patches := then(blank, "read", j.readers, stages.Read(j.view))
-	masks := then(patches, "infer", j.workers, stages.Infer(j.model))
+	masks := then(patches, "infer", j.workers, infer)
 	inOrder := then(masks, "order", 1, order.Next)
+	if j.blend != nil {
+		inOrder = then(inOrder, "blend", 1, j.blend.Add)
+	}
 	err := to(inOrder, "write", stages.Write(j.dst, j.grid.Region.Min, core, j.tileDone))
 
 	order.Release()

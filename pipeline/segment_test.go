@@ -130,6 +130,9 @@ func TestRegionIsCutOut(t *testing.T) {
 	}
 }
 
+// graphs are the two kinds there are.
+var graphs = map[string]func(size image.Point, workers, leases int) *graph{"plain": newGraph, "blended": newBlendedGraph}
+
 var errInjected = errors.New("injected")
 
 // TestFaultAtEveryPosition fails each read, each prediction, each write of a tile and the commit, one
@@ -144,40 +147,42 @@ func TestFaultAtEveryPosition(t *testing.T) {
 		"write":       func(g *graph, n int64) { g.container.failAt = n },
 	}
 	for name, inject := range stagesOf {
-		t.Run(name, func(t *testing.T) {
-			positions := 0
-			for n := int64(1); ; n++ {
-				fired := true
-				for _, leases := range []int{1, 3, 30} {
-					synctest.Test(t, func(t *testing.T) {
-						g := newGraph(size, 3, leases)
-						g.reader.err, g.model.err, g.container.err = errInjected, errInjected, errInjected
-						g.reader.wait, g.model.wait, g.container.wait = 2*time.Millisecond, 3*time.Millisecond, time.Millisecond
-						inject(g, n)
-						err := g.run(t.Context())
-						if err == nil {
-							fired = false // past the last position
-							return
-						}
-						var se *StageError
-						if !errors.As(err, &se) || se.Stage != name[:min(5, len(name))] && se.Stage != name {
-							t.Errorf("position %d: error %v does not name stage %s", n, err, name)
-						}
-						if !g.model.panics && !errors.Is(err, errInjected) {
-							t.Errorf("position %d: error %v", n, err)
-						}
-						g.checkLeak(t)
-					})
+		for kind, newGraph := range graphs {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				positions := 0
+				for n := int64(1); ; n++ {
+					fired := true
+					for _, leases := range []int{1, 3, 30} {
+						synctest.Test(t, func(t *testing.T) {
+							g := newGraph(size, 3, leases)
+							g.reader.err, g.model.err, g.container.err = errInjected, errInjected, errInjected
+							g.reader.wait, g.model.wait, g.container.wait = 2*time.Millisecond, 3*time.Millisecond, time.Millisecond
+							inject(g, n)
+							err := g.run(t.Context())
+							if err == nil {
+								fired = false // past the last position
+								return
+							}
+							var se *StageError
+							if !errors.As(err, &se) || se.Stage != name[:min(5, len(name))] && se.Stage != name {
+								t.Errorf("position %d: error %v does not name stage %s", n, err, name)
+							}
+							if !g.model.panics && !errors.Is(err, errInjected) {
+								t.Errorf("position %d: error %v", n, err)
+							}
+							g.checkLeak(t)
+						})
+					}
+					if !fired {
+						break
+					}
+					positions++
 				}
-				if !fired {
-					break
+				if least := newGraph(size, 1, 1).grid.Len() / 2; positions < least {
+					t.Errorf("only %d positions were tried, expected %d or more", positions, least)
 				}
-				positions++
-			}
-			if least := newGraph(size, 1, 1).grid.Len() / 2; positions < least {
-				t.Errorf("only %d positions were tried, expected %d or more", positions, least)
-			}
-		})
+			})
+		}
 	}
 	t.Run("commit", func(t *testing.T) {
 		g := newGraph(size, 3, 30)
@@ -203,6 +208,12 @@ func TestFaultAtEveryPosition(t *testing.T) {
 
 // TestCancelAtEveryMoment ends the context after every millisecond of a run.
 func TestCancelAtEveryMoment(t *testing.T) {
+	for kind, newGraph := range graphs {
+		t.Run(kind, func(t *testing.T) { cancelAtEveryMoment(t, newGraph) })
+	}
+}
+
+func cancelAtEveryMoment(t *testing.T, newGraph func(size image.Point, workers, leases int) *graph) {
 	done := false
 	for ms := 0; !done; ms++ {
 		synctest.Test(t, func(t *testing.T) {

@@ -77,6 +77,8 @@ type MaskSummary struct {
 	Origin [2]int  `json:"origin"` // of the mask in the slide at the mask's resolution, px
 	Core   int     `json:"core"`   // of the tiles, px
 	Tiles  int     `json:"tiles"`
+
+	Overlap int `json:"overlap"` // px that neighbouring tiles share and are blended over; 0: they fit without
 }
 
 // ClassSummary is the area of a class.

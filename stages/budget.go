@@ -26,15 +26,16 @@ func NewBudget(size int64) *Budget {
 
 // A Buffer is the memory of one tile for its whole life.
 type Buffer struct {
-	Pix    []byte // what the network sees: halo × halo × channels
-	Labels []byte // what it says: core × core
+	Pix    []byte    // what the network sees: halo × halo × channels
+	Labels []byte    // what it says: core × core
+	Probs  []float32 // how sure it is, of tiles that are blended: classes × tile × tile; see [Blend]
 	budget *Budget
 }
 
-// Get returns a Buffer of pix and labels bytes, waiting until they are free. It fails at once when
+// Get returns a Buffer of pix and labels bytes and probs values, waiting until they are free. It fails at once when
 // they can never be, and with the cause of ctx when that ends first. The contents are undefined.
-func (b *Budget) Get(ctx context.Context, pix, labels int) (*Buffer, error) {
-	n := int64(pix) + int64(labels)
+func (b *Budget) Get(ctx context.Context, pix, labels, probs int) (*Buffer, error) {
+	n := int64(pix) + int64(labels) + 4*int64(probs)
 	if n > b.size { // semaphore.Acquire would wait until ctx ends
 		return nil, fmt.Errorf("a tile of %d bytes does not fit the tile memory of %d bytes: give more --memory or a smaller --tile", n, b.size)
 	}
@@ -49,12 +50,12 @@ func (b *Budget) Get(ctx context.Context, pix, labels int) (*Buffer, error) {
 		last := len(b.free) - 1
 		buf := b.free[last]
 		b.free = b.free[:last]
-		if len(buf.Pix) == pix && len(buf.Labels) == labels {
+		if len(buf.Pix) == pix && len(buf.Labels) == labels && len(buf.Probs) == probs {
 			buf.budget = b
 			return buf, nil
 		}
 	}
-	return &Buffer{Pix: make([]byte, pix), Labels: make([]byte, labels), budget: b}, nil
+	return &Buffer{Pix: make([]byte, pix), Labels: make([]byte, labels), Probs: make([]float32, probs), budget: b}, nil
 }
 
 // Release gives the memory back. The Buffer must not be used afterwards; a second Release panics.
@@ -64,7 +65,7 @@ func (buf *Buffer) Release() {
 		panic("stages: buffer released twice")
 	}
 	buf.budget = nil
-	n := int64(len(buf.Pix)) + int64(len(buf.Labels))
+	n := int64(len(buf.Pix)) + int64(len(buf.Labels)) + 4*int64(len(buf.Probs))
 	b.mu.Lock()
 	b.used -= n
 	b.free = append(b.free, buf)

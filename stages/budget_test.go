@@ -16,7 +16,7 @@ func get(t interface {
 }, b *Budget, pix, labels int,
 ) *Buffer {
 	t.Helper()
-	buf, err := b.Get(context.Background(), pix, labels)
+	buf, err := b.Get(context.Background(), pix, labels, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestBudgetCounts(t *testing.T) {
 				if !fits {
 					ctx = ended // it would wait
 				}
-				buf, err := b.Get(ctx, pix, labels)
+				buf, err := b.Get(ctx, pix, labels, 0)
 				if fits != (err == nil) {
 					t.Fatalf("%d more of %d, %d used: error %v", pix+labels, size, used, err)
 				}
@@ -97,7 +97,7 @@ func TestBudgetCounts(t *testing.T) {
 }
 
 func TestBudgetTooSmall(t *testing.T) {
-	_, err := NewBudget(100).Get(context.Background(), 90, 11)
+	_, err := NewBudget(100).Get(context.Background(), 90, 11, 0)
 	if err == nil || !strings.Contains(err.Error(), "101 bytes") || !strings.Contains(err.Error(), "--memory") {
 		t.Errorf("error %v", err)
 	}
@@ -112,7 +112,7 @@ func TestBudgetWaits(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		failed := make(chan error)
 		go func() {
-			_, err := b.Get(ctx, 5, 1)
+			_, err := b.Get(ctx, 5, 1, 0)
 			failed <- err
 		}()
 		synctest.Wait()
@@ -145,7 +145,7 @@ func TestBudgetEndedContext(t *testing.T) {
 	b := NewBudget(10)
 	held := get(t, b, 10, 0)
 	<-ctx.Done()
-	if _, err := b.Get(ctx, 1, 0); err == nil || err.Error() != "took too long" {
+	if _, err := b.Get(ctx, 1, 0, 0); err == nil || err.Error() != "took too long" {
 		t.Errorf("error %v, want the cause", err)
 	}
 	held.Release()
@@ -190,7 +190,7 @@ func BenchmarkBudget(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			buf, err := budget.Get(context.Background(), 1<<16, 1<<14)
+			buf, err := budget.Get(context.Background(), 1<<16, 1<<14, 0)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -2,6 +2,8 @@
 //
 //	slide.Tile ─Lease→ Patch ─Read→ Patch ─Infer→ Mask ─Order.Next→ Masks ─Write→ sink.Pyramid
 //
+// A network that no margin makes seam-free takes [Blend.Infer] in place of Infer, and [Blend.Add] before Write.
+//
 // A stage is a [Func]. It starts no goroutines, logs nothing and knows nothing of the steps beside it;
 // package pipeline runs the stages concurrently and joins them with channels.
 //

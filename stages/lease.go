@@ -13,11 +13,11 @@ type Patch struct {
 	*Buffer
 }
 
-// Lease takes the memory of a tile: pix bytes for its pixels and labels bytes for its mask. Run it
-// with one worker, so that memory is handed out in traversal order.
-func Lease(b *Budget, pix, labels int) Func[slide.Tile, Patch] {
+// Lease takes the memory of a tile: pix bytes for its pixels, labels bytes for its mask, and as many
+// probabilities. Run it with one worker, so that memory is handed out in traversal order.
+func Lease(b *Budget, pix, labels, probs int) Func[slide.Tile, Patch] {
 	return func(ctx context.Context, t slide.Tile) (Patch, error) {
-		buf, err := b.Get(ctx, pix, labels)
+		buf, err := b.Get(ctx, pix, labels, probs)
 		return Patch{t, buf}, err
 	}
 }

@@ -54,7 +54,7 @@ const pixBytes, labelBytes = 3 * 4 * 4, 2 * 2
 // leased returns a patch of tile.
 func leased(t *testing.T, b *Budget) Patch {
 	t.Helper()
-	p, err := Lease(b, pixBytes, labelBytes)(context.Background(), tile)
+	p, err := Lease(b, pixBytes, labelBytes, 0)(context.Background(), tile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestStages(t *testing.T) {
 
 func TestLeaseFails(t *testing.T) {
 	b := NewBudget(pixBytes + labelBytes - 1)
-	if _, err := Lease(b, pixBytes, labelBytes)(context.Background(), tile); err == nil {
+	if _, err := Lease(b, pixBytes, labelBytes, 0)(context.Background(), tile); err == nil {
 		t.Error("a tile larger than the budget was leased")
 	}
 	holds(t, b, 0)

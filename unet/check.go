@@ -214,14 +214,11 @@ func activate(a npy.Array, card cards.Card) {
 	case "softmax":
 		if len(a.Shape) == 4 {
 			n := a.Shape[2] * a.Shape[3]
-			sums := make([]float32, a.Shape[1]*n)
 			for image := range a.Shape[0] {
-				values := a.Values[image*len(sums):][:len(sums)]
-				clear(sums)
+				values := a.Values[image*a.Shape[1]*n:]
 				for k := range n {
-					softmax(values[k:], sums[k:], a.Shape[1], n)
+					softmax(values[k:], a.Shape[1], n)
 				}
-				copy(values, sums)
 			}
 		}
 	}

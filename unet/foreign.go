@@ -297,8 +297,8 @@ func (f *foreign) measure(spec *Spec, card cards.Card) error {
 			return fmt.Errorf("the model takes only inputs of %d pixels, which its geometry does not allow: export it with free height and width", spec.Input)
 		}
 	}
-	if a.Unbounded != "" {
-		spec.warn("seams cannot be excluded: the model looks at all of a tile: %s", a.Unbounded)
+	if a.Rounding != "" {
+		spec.warn("what is computed across tiles may differ from the whole in the last bits: %s", a.Rounding)
 	}
 	return nil
 }

@@ -125,26 +125,3 @@ type LogitsModel interface {
 	// out receives Spec().Logits × h × w values.
 	Logits(ctx context.Context, w, h int, in []byte, out []float32) error
 }
-
-// chooseLabels sets labels to the class of each pixel, whose logits stand one class a row, once those of
-// foreground have paid the handicap. It does what the nodes
-// that [builder.finish] adds do.
-func chooseLabels(logits [][]float32, handicap float32, labels []byte) {
-	if len(logits) == 1 {
-		for i, v := range logits[0] {
-			labels[i] = 0
-			if v > handicap {
-				labels[i] = 1
-			}
-		}
-		return
-	}
-	for i, best := range logits[0] {
-		labels[i] = 0
-		for c := 1; c < len(logits); c++ {
-			if v := logits[c][i] - handicap; v > best {
-				labels[i], best = byte(c), v
-			}
-		}
-	}
-}

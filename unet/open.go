@@ -26,6 +26,7 @@ type Config struct {
 	Half    bool   // TensorRT computes in half precision
 	Library string // path of ONNX Runtime's library; "": see README
 	TTA     bool   // average over the flips and rotations of each tile; see [TTA]
+	Blend   bool   // probabilities of tiles that overlap are averaged: the model is an [Engine]
 
 	Card    string   // path of the model's card; "": one that stands beside the model's file
 	Classes []string // names of the classes, in place of those that file or card give
@@ -40,7 +41,7 @@ func (c Config) Validate() error {
 
 // Open opens a built-in model by its name, or an ONNX file by its path.
 func Open(name string, cfg Config) (Model, error) {
-	e, err := open(name, cfg, cfg.TTA)
+	e, err := open(name, cfg, cfg.TTA || cfg.Blend)
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +73,10 @@ func open(name string, cfg Config, logits bool) (Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.TTA && spec.Gives == string(ofLabels) {
-		return nil, fmt.Errorf("model %s: --tta averages probabilities, and the model gives labels: export it without its last step", name)
+	for flag, averages := range map[string]bool{"--tta": cfg.TTA, "--overlap": cfg.Blend} {
+		if averages && spec.Gives == string(ofLabels) {
+			return nil, fmt.Errorf("model %s: %s averages probabilities, and the model gives labels: export it without its last step", name, flag)
+		}
 	}
 	e, err := start(m, spec, devices, cfg.Library, logits)
 	if err != nil {

@@ -100,7 +100,7 @@ func (v *slideView) Logits(ctx context.Context, w, h int, in []byte, out []float
 func (*slideView) Close() error { return nil }
 
 func (t *tta) forSlide(n Normalisation) Engine {
-	return &tta{Engine: t.Engine.(perSlide).forSlide(n), inner: t.inner, spec: t.spec, threshold: t.threshold}
+	return &tta{Engine: t.Engine.(perSlide).forSlide(n), inner: t.inner, spec: t.spec}
 }
 
 // Tiles of a run are all of one slide, since the run has its statistics; runs of all slides share the places.

@@ -1,7 +1,6 @@
 package unet
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"sync"
@@ -19,7 +18,7 @@ const TTASuffix = "+tta"
 // stitched tiles equal the whole bit for bit where the model's do.
 func TTA(m Engine) Engine {
 	s := m.Spec()
-	t := &tta{Engine: m, inner: s, threshold: float32(cmp.Or(s.Card.Threshold, 0.5))}
+	t := &tta{Engine: m, inner: s}
 	margin := max(s.Before, s.After)
 	if s.Input > 0 {
 		s.Input += 2*margin - s.Before - s.After
@@ -33,7 +32,6 @@ func TTA(m Engine) Engine {
 type tta struct {
 	Engine
 	inner, spec Spec
-	threshold   float32
 	buffers     sync.Pool // of *ttaBuffers
 }
 
@@ -66,35 +64,12 @@ func (t *tta) Predict(ctx context.Context, n int, in, out []byte) error {
 	}
 	for i := range n {
 		labels := out[i*len(out)/n:][:core*core]
-		err := t.average(ctx, core, core, in[i*len(in)/n:][:len(in)/n], func(p []float32) { t.choose(p, labels) })
+		err := t.average(ctx, core, core, in[i*len(in)/n:][:len(in)/n], func(p []float32) { t.spec.Choose(p, labels) })
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// choose sets labels by probabilities: the most probable class, once those of foreground are weighed by the threshold.
-func (t *tta) choose(p []float32, labels []byte) {
-	n := len(labels)
-	clear(labels)
-	if t.spec.Logits == 1 {
-		for i, v := range p {
-			if v > t.threshold {
-				labels[i] = 1
-			}
-		}
-		return
-	}
-	weight := (1 - t.threshold) / t.threshold
-	for i := range labels {
-		best := p[i]
-		for c := 1; c < t.spec.Logits; c++ {
-			if v := p[c*n+i] * weight; v > best {
-				labels[i], best = byte(c), v
-			}
-		}
-	}
 }
 
 // Logits gives the logarithms of the averaged probabilities; see [LogitsModel].
@@ -140,10 +115,13 @@ func (t *tta) average(ctx context.Context, w, h int, in []byte, use func(p []flo
 		if err := t.Engine.Logits(ctx, tw, th, b.tile, b.logits); err != nil {
 			return err
 		}
+		t.spec.Probabilities(b.logits)
 		v = turned(k, w, h)
 		for y := range th {
 			for x := range tw {
-				softmax(b.logits[y*tw+x:], b.sums[v.at(x, y):], classes, n)
+				for c := range classes {
+					b.sums[c*n+v.at(x, y)] += b.logits[c*n+y*tw+x]
+				}
 			}
 		}
 	}
@@ -152,30 +130,6 @@ func (t *tta) average(ctx context.Context, w, h int, in []byte, use func(p []flo
 	}
 	use(b.sums)
 	return nil
-}
-
-// softmax adds the probabilities of one pixel, whose values lie n apart, to sums; of a single logit the sigmoid.
-func softmax(logits, sums []float32, classes, n int) {
-	if classes == 1 {
-		sums[0] += float32(1 / (1 + math.Exp(-float64(logits[0]))))
-		return
-	}
-	if classes == 2 { // one exponential instead of two
-		p := 1 / (1 + math.Exp(float64(logits[0])-float64(logits[n])))
-		sums[0] += float32(1 - p)
-		sums[n] += float32(p)
-		return
-	}
-	top, total := logits[0], 0.0
-	for c := 1; c < classes; c++ {
-		top = max(top, logits[c*n])
-	}
-	for c := range classes {
-		total += math.Exp(float64(logits[c*n] - top))
-	}
-	for c := range classes {
-		sums[c*n] += float32(math.Exp(float64(logits[c*n]-top)) / total)
-	}
 }
 
 // A view shows an image flipped or rotated: pixel x, y of the view is pixel origin + x·dx + y·dy of the image.

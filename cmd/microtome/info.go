@@ -110,6 +110,9 @@ func printModel(w io.Writer, m unet.Model, checks []unet.Check) error {
 		row("normalises", "by the slide: by what a sample of its tissue looks like")
 	}
 	row("tiles", "multiples of %d px, and %d px before and %d px after them", s.Stride, s.Before, s.After)
+	if s.Unbounded != "" {
+		row("seams", "cannot be excluded: %s; segment blends tiles, with --overlap", s.Unbounded)
+	}
 	if s.Input > 0 {
 		row("input", "%d px, no other size", s.Input)
 	}

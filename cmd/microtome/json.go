@@ -56,6 +56,26 @@ func planJSON(p pipeline.Plan) map[string]any {
 	}
 	return map[string]any{
 		"slide": p.Slide, "width": p.Size.X, "height": p.Size.Y, "region": rectangle(p.Region), "level": p.Level, "scale": p.Scale, "mpp": p.MPP,
-		"core": p.Core, "halo": p.Halo, "tiles": p.Tiles, "workers": p.Workers, "readers": p.Readers, "memory": memory, "sum": p.Sum(), "limit": p.Limit,
+		"core": p.Core, "overlap": p.Overlap, "halo": p.Halo, "tiles": p.Tiles, "workers": p.Workers, "readers": p.Readers, "memory": memory, "sum": p.Sum(), "limit": p.Limit,
 	}
+}
+
+func verificationJSON(v *pipeline.Verification, model unet.Spec, against unet.Engine) map[string]any {
+	difference := func(d pipeline.Difference) map[string]any {
+		return map[string]any{"pixels": d.Pixels, "logits_differ": d.Logits, "labels_differ": d.Labels, "max_difference": d.Max, "largest_logit": d.Largest}
+	}
+	var crops []map[string]any
+	for _, c := range v.Crops {
+		m := difference(c.Difference)
+		m["place"], m["rect"], m["tiles"] = c.Place, rectangle(c.Rect), c.Tiles
+		crops = append(crops, m)
+	}
+	out := map[string]any{
+		"slide": v.Slide, "model": model.Name, "sha256": model.SHA256, "engine": model.Engine, "core": v.Core, "edge": v.Edge, "tiles": v.Grid,
+		"unbounded": model.Unbounded, "notes": v.Notes, "crops": crops, "total": difference(v.Total()), "passed": v.Check() == nil,
+	}
+	if against != nil {
+		out["against"] = against.Spec().Engine
+	}
+	return out
 }

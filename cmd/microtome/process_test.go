@@ -20,6 +20,7 @@ import (
 	"microtome/internal/shared"
 	"microtome/sink"
 	"microtome/unet"
+	"microtome/unet/onnx"
 )
 
 // The tests here run the command as a process of its own, for what only a whole process shows.
@@ -67,18 +68,25 @@ func expectNoFile(t *testing.T, dir string) {
 	}
 }
 
-// TestInterrupt sends signals in the middle of a slide: exit 130, and nothing is left.
+// TestInterrupt sends signals in the middle of the work: exit 130, and nothing is left.
 func TestInterrupt(t *testing.T) {
 	needRuntime(t)
 	path := makeSlide(t, 1024)
 	model := makeModel(t, unet.Architecture{Depth: 4, Base: 16, Classes: 2, Card: unet.Card{MPP: 0.5}, Same: true})
-	for name, signals := range map[string][]os.Signal{
-		"Ctrl-C":    {os.Interrupt},
-		"terminate": {syscall.SIGTERM},
+	out := filepath.Join(t.TempDir(), "out")
+	segment := []string{"segment", path, "-o", out, "--model", model, "--workers", "1", "--tile", "512"}
+	verify := []string{"verify", path, "--model", model, "--tile", "512", "--crops", "1000"}
+	for name, c := range map[string]struct {
+		args   []string
+		begun  string
+		signal os.Signal
+	}{
+		"Ctrl-C":           {segment, `"segmenting"`, os.Interrupt},
+		"terminate":        {segment, `"segmenting"`, syscall.SIGTERM},
+		"Ctrl-C of verify": {verify, `"verifying"`, os.Interrupt},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out := filepath.Join(t.TempDir(), "out")
-			cmd := exec.Command("microtome", "segment", path, "-o", out, "--model", model, "--workers", "1", "--tile", "512")
+			cmd := exec.Command("microtome", c.args...)
 			stderr, err := cmd.StderrPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -89,11 +97,9 @@ func TestInterrupt(t *testing.T) {
 			var said strings.Builder
 			for lines := bufio.NewScanner(stderr); lines.Scan(); {
 				said.WriteString(lines.Text() + "\n")
-				if strings.Contains(lines.Text(), `"segmenting"`) {
-					for _, s := range signals {
-						if err := cmd.Process.Signal(s); err != nil {
-							t.Fatal(err)
-						}
+				if strings.Contains(lines.Text(), c.begun) {
+					if err := cmd.Process.Signal(c.signal); err != nil {
+						t.Fatal(err)
 					}
 				}
 			}
@@ -260,17 +266,31 @@ func TestMemoryStaysWithinPlan(t *testing.T) {
 	needRuntime(t)
 	path := makeSlide(t, 4096)
 	large := makeModel(t, unet.Architecture{Depth: 4, Base: 16, Classes: 2, Card: unet.Card{MPP: 0.5}, Same: true})
-	for _, c := range []struct{ model, memory, workers string }{
-		{"passthrough", "256MiB", "2"},
-		{"passthrough", "1GiB", "8"},
-		{"haematoxylin", "300MiB", "1"},
-		{"haematoxylin", "1GiB", "2"},
-		{large, "512MiB", "1"},
-		{large, "1GiB", "2"},
+	data, err := os.ReadFile(large)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unbounded := filepath.Join(t.TempDir(), "unbounded.onnx")
+	m, err := onnx.Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hazy(m.Graph, false)
+	if err := os.WriteFile(unbounded, m.Encode(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ model, memory, workers, overlap string }{
+		{"passthrough", "256MiB", "2", "0"},
+		{"passthrough", "1GiB", "8", "0"},
+		{"haematoxylin", "300MiB", "1", "0"},
+		{"haematoxylin", "1GiB", "2", "0"},
+		{large, "512MiB", "1", "0"},
+		{large, "1GiB", "2", "0"},
+		{unbounded, "1GiB", "2", "64"},
 	} {
 		name := filepath.Base(c.model) + ", " + c.memory + ", workers " + c.workers
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.Command("microtome", "segment", path, "-o", t.TempDir(), "--json", "--model", c.model, "--memory", c.memory, "--workers", c.workers)
+			cmd := exec.Command("microtome", "segment", path, "-o", t.TempDir(), "--json", "--model", c.model, "--memory", c.memory, "--workers", c.workers, "--overlap", c.overlap)
 			out, err := cmd.Output()
 			if err != nil {
 				t.Fatal(err)

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 		"microtome":    func() { os.Exit(run(os.Args[1:])) },
 		"discs":        drawDiscs,
 		"stripes":      drawStripes,
+		"foreign":      exportForeign,
 		"engine-alone": engineAlone,
 		"stuck":        stuck,
 	})

@@ -66,6 +66,7 @@ Exit codes: 0 all done, 1 failed, 2 usage, 3 some slides failed, 130 interrupted
 	f.Var((*byteSize)(&o.Memory), "memory", "memory that the whole run may use")
 	f.IntVar(&o.Workers, "workers", o.Workers, "tiles at a time, 0: one a processor, fewer where memory is short")
 	f.IntVar(&o.Tile, "tile", o.Tile, "edge of a tile's core in `PIXELS`, 0: chosen by memory")
+	f.IntVar(&o.Overlap, "overlap", o.Overlap, "`PIXELS` that neighbouring tiles share and are blended over, for models that no margin makes seam-free")
 	f.Float64Var(&o.MPP, "mpp", o.MPP, "`MICRONS` a pixel of the slide, where it states none or a wrong one")
 	f.IntVar(&o.Level, "level", o.Level, "work on this level as it is; -1: the one that suits the model's resolution")
 	f.BoolVar(&o.Bounds, "bounds", o.Bounds, "segment only the scanned area that the slide's metadata names")
@@ -86,12 +87,16 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 	if err := errors.Join(o.Validate(), o.unet.Validate()); err != nil {
 		return usageError{oneLine(err)}
 	}
+	o.unet.Blend = o.Overlap > 0
 	model, err := unet.Open(o.model, o.unet)
 	if err != nil {
 		return err
 	}
 	debug.SetGCPercent(pipeline.GCPercent)
 	defer func() { err = errors.Join(err, model.Close()) }()
+	if err := o.Suits(model.Spec()); err != nil {
+		return usageError{err}
+	}
 	p := &pipeline.Pipeline{Model: model, Config: o.Config}
 	paths := slide.Find(args...)
 	if o.dryRun {
@@ -140,6 +145,9 @@ func printPlan(w io.Writer, p pipeline.Plan, asJSON bool) error {
 	fmt.Fprintf(t, "slide\t%s\n", p.Slide)
 	fmt.Fprintf(t, "working size\t%d × %d px at %s, level %d × %.4g\n", p.Size.X, p.Size.Y, resolution(p.MPP, "unknown resolution"), p.Level, p.Scale)
 	fmt.Fprintf(t, "tiles\t%d of %d px (network sees %d px), %d at a time\n", p.Tiles, p.Core, p.Halo, p.Workers)
+	if p.Overlap > 0 {
+		fmt.Fprintf(t, "overlap\t%d px that a tile shares with the next, blended: seams cannot be excluded\n", p.Overlap)
+	}
 	for _, n := range p.Memory {
 		fmt.Fprintf(t, "memory\t%s\t%s\n", size(n.Bytes), n.For)
 	}
