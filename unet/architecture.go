@@ -97,7 +97,7 @@ func (a Architecture) onnx(g Geometry) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		meta = append(meta, [2]string{keyArchitecture, string(shape)})
+		meta = append(meta, [2]string{KeyArchitecture, string(shape)})
 	}
 	return b.model(meta), nil
 }

@@ -33,6 +33,7 @@ type Card struct {
 	Metrics        string `json:"metrics,omitempty"`
 	Description    string `json:"description,omitempty"`
 	Licence        string `json:"licence,omitempty"`
+	Quantised      string `json:"quantised,omitempty"` // how, and the sha256 of the model that it was made of
 }
 
 // Keys of a card in the metadata, beside those of the geometry.
@@ -55,6 +56,9 @@ const (
 	keyMetrics        = "microtome.metrics"
 	keyDescription    = "microtome.description"
 	keyLicence        = "microtome.licence"
+
+	// KeyQuantised is where a file says how it was quantised.
+	KeyQuantised = "microtome.quantised"
 )
 
 var color = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
@@ -135,6 +139,7 @@ func (c Card) metadata() [][2]string {
 		{keyMetrics, c.Metrics},
 		{keyDescription, c.Description},
 		{keyLicence, c.Licence},
+		{KeyQuantised, c.Quantised},
 	} {
 		if kv[1] != "" {
 			all = append(all, kv)
@@ -157,6 +162,7 @@ func (f *onnxFile) card() (Card, error) {
 	c := Card{
 		Name: f.meta[keyName], TrainingSet: f.meta[keyTrainingSet], TrainingSHA256: f.meta[keyTrainingSHA256], Recipe: f.meta[keyRecipe],
 		Version: f.meta[keyVersion], Metrics: f.meta[keyMetrics], Description: f.meta[keyDescription], Licence: f.meta[keyLicence],
+		Quantised: f.meta[KeyQuantised],
 	}
 	for key, to := range map[string]*[]string{keyClasses: &c.Classes, keyColors: &c.Colors} {
 		if text := f.meta[key]; text != "" {

@@ -39,6 +39,10 @@ func parseDevice(name string) (device, error) {
 // session makes a session of a model that gives one of its outputs. Options of a provider that failed
 // are not used again. blocked lets ONNX Runtime lay out channels in blocks; see [onnxFile.footprint].
 func (d device) session(f *onnxFile, output string, blocked bool) (*ort.DynamicAdvancedSession, error) {
+	return d.sessionOf(f.only(output), f.inputs[0].name, []string{output}, blocked)
+}
+
+func (d device) sessionOf(data []byte, input string, outputs []string, blocked bool) (*ort.DynamicAdvancedSession, error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, fmt.Errorf("onnxruntime: %s", firstLine(err))
@@ -63,7 +67,7 @@ func (d device) session(f *onnxFile, output string, blocked bool) (*ort.DynamicA
 	if err := d.append(options); err != nil {
 		return nil, err
 	}
-	s, err := ort.NewDynamicAdvancedSessionWithONNXData(f.only(output), []string{f.inputs[0].name}, []string{output}, options)
+	s, err := ort.NewDynamicAdvancedSessionWithONNXData(data, []string{input}, outputs, options)
 	if err != nil {
 		return nil, fmt.Errorf("onnxruntime cannot use the model: %s", firstLine(err))
 	}

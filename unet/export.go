@@ -12,8 +12,8 @@ import (
 	"microtome/unet/network"
 )
 
-// keyArchitecture is the key of the network.Shape, as JSON, in the metadata.
-const keyArchitecture = "microtome.architecture"
+// KeyArchitecture is the key of the network.Shape, as JSON, in the metadata.
+const KeyArchitecture = "microtome.architecture"
 
 // Export writes a network as an ONNX model in microtome's form, which ONNX Runtime and the Gorgonia engine
 // run alike. The labels follow the card's threshold; the logits are the network's. The same arguments always
@@ -45,15 +45,15 @@ var errNotTrained = errors.New("the file is not as microtome's training wrote it
 
 // trained reads a model of our own.
 func (f *onnxFile) trained() (s network.Shape, p network.Params, c Card, err error) {
-	text, ok := f.meta[keyArchitecture]
+	text, ok := f.meta[KeyArchitecture]
 	if !ok {
 		return s, nil, c, errNotTrained
 	}
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return s, nil, c, fmt.Errorf("metadata %s: %s", keyArchitecture, firstLine(err))
+		return s, nil, c, fmt.Errorf("metadata %s: %s", KeyArchitecture, firstLine(err))
 	}
 	if err := s.Validate(); err != nil {
-		return s, nil, c, fmt.Errorf("metadata %s: %s", keyArchitecture, firstLine(err))
+		return s, nil, c, fmt.Errorf("metadata %s: %s", KeyArchitecture, firstLine(err))
 	}
 	if c, err = f.card(); err != nil {
 		return s, nil, c, err

@@ -21,10 +21,42 @@ const exactTerms = 128
 // the memory without.
 func (f *onnxFile) footprint() (perPixel float64, blocked bool) {
 	plain, padded := f.bytesPerPixel(1), f.bytesPerPixel(channelBlock)
+	if f.onBytes() { // its sums are exact in any layout, and fast only with channels last
+		return padded, true
+	}
 	if padded > 1.5*plain && f.terms() <= exactTerms {
 		return plain, false
 	}
 	return padded, true
+}
+
+// onBytes reports whether convolutions of the graph compute on bytes; see package quantize.
+func (f *onnxFile) onBytes() bool {
+	return slices.ContainsFunc(f.nodes, func(n opNode) bool { return n.op == "QuantizeLinear" })
+}
+
+// fused returns, for a graph on bytes, which values lie where another does, and which convolutions are products of bytes. ONNX Runtime
+// makes one operation of a convolution with the DequantizeLinear before and the QuantizeLinear behind it, and keeps
+// channels last, so that bytes are turned and shaped without moving.
+func (f *onnxFile) fused() (same map[string]string, products map[string]bool) {
+	same, products = map[string]string{}, map[string]bool{}
+	if !f.onBytes() {
+		return same, products
+	}
+	made := map[string]opNode{}
+	for _, n := range f.nodes {
+		made[n.outputs[0]] = n
+		switch n.op {
+		case "QuantizeLinear":
+			if conv := made[n.inputs[0]]; conv.op == "Conv" && made[conv.inputs[0]].op == "DequantizeLinear" {
+				same[n.outputs[0]], same[conv.inputs[0]] = n.inputs[0], made[conv.inputs[0]].inputs[0]
+				products[n.inputs[0]] = true
+			}
+		case "Reshape", "Transpose":
+			same[n.outputs[0]] = n.inputs[0]
+		}
+	}
+	return same, products
 }
 
 // terms returns the most products that a convolution of the graph sums.
@@ -46,12 +78,19 @@ func (f *onnxFile) bytesPerPixel(block float64) float64 {
 	type size struct{ channels, area, width float64 } // area: pixels a pixel of the input; width: bytes a value
 	sizes := map[string]size{}
 	last := map[string]int{}
+	same, products := f.fused()
+	place := func(name string) string {
+		for same[name] != "" {
+			name = same[name]
+		}
+		return name
+	}
 	for _, in := range f.inputs {
 		sizes[in.name] = size{3, 1, 1}
 	}
 	for i, n := range f.nodes {
 		for _, in := range n.inputs {
-			last[in] = i
+			last[place(in)] = i
 		}
 	}
 	alive, most := 0.0, 0.0
@@ -68,6 +107,14 @@ func (f *onnxFile) bytesPerPixel(block float64) float64 {
 		switch n.op {
 		case "Conv":
 			if w := f.weight(n, 1); len(w.dims) == 4 {
+				if products[n.outputs[0]] {
+					s.width = 1
+					s.channels, s.area = float64(w.dims[0]), s.area/stride
+					if w.dims[2]*w.dims[3] > 1 {
+						work = 8 * float64(w.dims[2]*w.dims[3]) * s.area // where each pixel of a window is
+					}
+					break
+				}
 				if block > 1 {
 					work = s.channels * s.area * s.width // reordered into blocks
 				}
@@ -92,7 +139,23 @@ func (f *onnxFile) bytesPerPixel(block float64) float64 {
 					s.area *= float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[k:])))
 				}
 			}
+		case "QuantizeLinear":
+			s.width = 1
+		case "DequantizeLinear":
+			s.width = 4
+		case "Reshape":
+			if raw := f.weight(n, 1).raw; len(raw) == 32 { // an image with channels last
+				c := float64(int64(binary.LittleEndian.Uint64(raw[24:])))
+				s.channels, s.area = c, s.area*s.channels/c
+			}
 		case "Concat":
+			if axis := n.ints["axis"]; len(axis) == 1 && axis[0] > 1 {
+				s.area = 0
+				for _, in := range n.inputs {
+					s.area += sizes[in].area
+				}
+				break
+			}
 			s.channels = 0
 			for _, in := range n.inputs {
 				s.channels += sizes[in].channels
@@ -111,10 +174,13 @@ func (f *onnxFile) bytesPerPixel(block float64) float64 {
 		}
 		for _, out := range n.outputs {
 			sizes[out] = s
-			alive += s.channels * s.area * s.width
+			if place(out) == out {
+				alive += s.channels * s.area * s.width
+			}
 		}
 		most = max(most, alive+work)
 		for _, name := range slices.Concat(n.inputs, n.outputs) {
+			name = place(name)
 			if at, read := last[name]; (read && at == i) || (!read && !f.isOutput(name)) {
 				s := sizes[name]
 				alive -= s.channels * s.area * s.width

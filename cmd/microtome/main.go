@@ -110,7 +110,7 @@ Exit codes:
 		return usageError{fmt.Errorf("%w: see %s --help", err, c.CommandPath())}
 	})
 	c.CompletionOptions.HiddenDefaultCmd = true
-	c.AddCommand(newSegmentCommand(), newTrainCommand(), newEvalCommand(), newInfoCommand(), newDoctorCommand(), newBenchCommand(), newVersionCommand())
+	c.AddCommand(newSegmentCommand(), newTrainCommand(), newEvalCommand(), newQuantizeCommand(), newInfoCommand(), newDoctorCommand(), newBenchCommand(), newVersionCommand())
 	return c
 }
 
