@@ -45,12 +45,19 @@ func (f *onnxFile) fused() (same map[string]string, products map[string]bool) {
 	}
 	made := map[string]opNode{}
 	for _, n := range f.nodes {
+		if len(n.inputs) == 0 || len(n.outputs) == 0 {
+			continue
+		}
 		made[n.outputs[0]] = n
 		switch n.op {
 		case "QuantizeLinear":
-			if conv := made[n.inputs[0]]; conv.op == "Conv" && made[conv.inputs[0]].op == "DequantizeLinear" {
+			if conv := made[n.inputs[0]]; conv.op == "Conv" && len(made[conv.inputs[0]].inputs) > 0 && made[conv.inputs[0]].op == "DequantizeLinear" {
 				same[n.outputs[0]], same[conv.inputs[0]] = n.inputs[0], made[conv.inputs[0]].inputs[0]
 				products[n.inputs[0]] = true
+			}
+		case "DequantizeLinear":
+			if _, constant := f.weights[n.inputs[0]]; constant {
+				same[n.outputs[0]] = n.inputs[0]
 			}
 		case "Reshape", "Transpose":
 			same[n.outputs[0]] = n.inputs[0]
@@ -106,7 +113,7 @@ func (f *onnxFile) bytesPerPixel(block float64) float64 {
 		work := 0.0 // beside what goes in and out
 		switch n.op {
 		case "Conv":
-			if w := f.weight(n, 1); len(w.dims) == 4 {
+			if w := f.weights[place(n.inputs[min(1, len(n.inputs)-1)])]; len(w.dims) == 4 {
 				if products[n.outputs[0]] {
 					s.width = 1
 					s.channels, s.area = float64(w.dims[0]), s.area/stride

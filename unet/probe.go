@@ -51,6 +51,9 @@ func (p *Probe) Run(ctx context.Context, w, h int, in []byte, visit func(i int, 
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if w < 1 || h < 1 || len(in) == 0 || len(in)%(w*h) != 0 {
+		return fmt.Errorf("%d bytes hold no image of %d × %d pixels", len(in), w, h)
+	}
 	var pinner runtime.Pinner
 	defer pinner.Unpin()
 	pinner.Pin(&in[0])

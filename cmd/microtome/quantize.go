@@ -69,6 +69,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.`,
 	f.Float64Var(&o.quantize.Agree, "agree", o.quantize.Agree, "`SHARE` of the pixels that must keep their label; convolutions stay on floats until they do")
 	f.BoolVar(&o.quantize.Narrow, "narrow", false, "weights of 7 bits, for processors without VNNI, which add up those of 8 wrongly")
 	f.IntVar(&o.tiles.Tiles, "tiles", o.tiles.Tiles, "how many tiles of tissue, of all slides together")
+	f.IntVar(&o.tiles.Core, "tile", o.tiles.Core, "edge of the tiles, without their margins, `PIXELS`")
 	f.Uint64Var(&o.tiles.Seed, "seed", o.tiles.Seed, "of the tiles' places")
 	f.Float64Var(&o.tiles.MPP, "mpp", 0, "`MICRONS` a pixel of level 0 (default: as the slide says)")
 	f.StringVar(&o.quantize.Library, "onnxruntime", "", "ONNX Runtime library `FILE` (default: $ONNXRUNTIME_LIB, beside the program or in ../lib, the system's)")
@@ -100,6 +101,9 @@ func (o *quantizeOptions) validate(model string) error {
 	}
 	if o.tiles.Tiles < quantize.LeastTiles || o.tiles.Tiles > 1000 {
 		errs = append(errs, fmt.Errorf("%d tiles: give %d to 1000", o.tiles.Tiles, quantize.LeastTiles))
+	}
+	if o.tiles.Core < 16 || o.tiles.Core > 2048 {
+		errs = append(errs, fmt.Errorf("tiles of %d px: give 16 to 2048", o.tiles.Core))
 	}
 	if !(o.tiles.MPP >= 0 && o.tiles.MPP <= 1000) {
 		errs = append(errs, fmt.Errorf("mpp %g: give 0 to 1000", o.tiles.MPP))
@@ -136,6 +140,9 @@ func runQuantize(ctx context.Context, o quantizeOptions, name string, stdout, st
 	m, err := unet.Form(data)
 	if err != nil {
 		return fmt.Errorf("model %s: %w", name, err)
+	}
+	if err := writable(o.out); err != nil { // before minutes of work
+		return err
 	}
 	before, err := unet.OpenForm(m, o.eval.unet)
 	if err != nil {
@@ -312,6 +319,15 @@ func (q *quantised) write(w io.Writer) error {
 		fmt.Fprintf(t, "F1 at IoU 0.5\t%.4f, before %.4f\n", *q.F1After, *q.F1Before)
 	}
 	return t.Flush()
+}
+
+// writable reports why a file cannot be made in a folder.
+func writable(path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("-o %s: %w", path, err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // writeWhole writes a file whole or not at all.

@@ -87,6 +87,11 @@ func Int8(ctx context.Context, m *onnx.Model, tiles []Tile, c Config) (*onnx.Mod
 	if len(tiles) < LeastTiles {
 		return nil, nil, fmt.Errorf("%d tiles to calibrate on: give at least %d", len(tiles), LeastTiles)
 	}
+	for _, t := range tiles {
+		if e := t.edge(); e == 0 || len(t) != 3*e*e {
+			return nil, nil, fmt.Errorf("a tile of %d bytes is no square of three bytes a pixel", len(t))
+		}
+	}
 	plain, err := onnx.Decode(m.Encode()) // m stays as it is
 	if err != nil {
 		return nil, nil, err

@@ -371,7 +371,7 @@ const fullWidth = 64
 // packing returns how many pixels of a row a convolution should give at once; 1 where the width of the image is no multiple.
 func (r *rewriter) packing(n *onnx.Node, k kernel) int {
 	p := 4
-	for p > 1 && (p*k.outs > fullWidth || r.multiple[n.Outputs[0]]%p != 0) {
+	for p > 1 && (p*k.outs > fullWidth || max(r.multiple[n.Outputs[0]], 1)%p != 0) {
 		p /= 2
 	}
 	one := []int64{1, 1}

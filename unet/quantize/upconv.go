@@ -29,7 +29,7 @@ func splitUpConvolutions(g *onnx.Graph) {
 				}
 			}
 		}
-		weight := fresh(names, n.Outputs[0]+".split")
+		weight := fresh(names, w.Name+".split")
 		wide := fresh(names, n.Outputs[0]+".wide")
 		g.Weights = append(g.Weights, onnx.FloatTensor(weight, []int{4 * out, in, 1, 1}, split...))
 		conv := &onnx.Node{

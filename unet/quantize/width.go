@@ -7,7 +7,7 @@ import (
 )
 
 // widths returns, for the values of a network whose tiles are as its metadata says, a number that the width of the value is a multiple of
-// whatever the tile: 1 where nothing is known.
+// whatever the tile; none where nothing is known.
 func widths(m *onnx.Model) map[string]int {
 	type width struct{ step, rest int } // step · n + rest pixels, for any n
 	g := m.Graph
@@ -37,6 +37,12 @@ func widths(m *onnx.Model) map[string]int {
 				continue
 			}
 			w = width{w.step / stride, floor(w.rest, stride) + 1}
+		case "Slice":
+			starts, ends := g.Weight(n.Input(1)).Int64s(), g.Weight(n.Input(2)).Int64s()
+			if !moves(g, n) || len(starts) != 2 || len(ends) != 2 || n.Input(4) != "" || starts[1] < 0 || ends[1] >= 0 && ends[1] < 1<<31 {
+				continue
+			}
+			w.rest -= int(starts[1] - min(ends[1], 0))
 		case "DepthToSpace":
 			block := int(n.Int("blocksize", 1))
 			w = width{w.step * block, w.rest * block}
