@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"image"
 	"math/rand/v2"
 
@@ -45,7 +44,7 @@ func CalibrationTiles(ctx context.Context, path string, spec unet.Spec, c Calibr
 	}
 	places := tissue(thumbnail, v, c)
 	if len(places) == 0 {
-		return nil, &slide.Error{Op: "calibrate", Path: path, Err: fmt.Errorf("the slide has no place with colour: give one with stained tissue")}
+		return nil, &slide.Error{Op: "calibrate", Path: path, Err: errors.New("the slide has no place with colour: give one with stained tissue")}
 	}
 	for _, p := range places {
 		r := image.Rectangle{Min: p.Sub(image.Pt(spec.Before, spec.Before)), Max: p.Add(image.Pt(c.Core+spec.After, c.Core+spec.After))}
