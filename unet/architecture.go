@@ -98,7 +98,7 @@ func (a Architecture) onnx(g Geometry) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		meta = append(meta, onnx.Entry{Key: keyArchitecture, Value: string(shape)})
+		meta = append(meta, onnx.Entry{Key: KeyArchitecture, Value: string(shape)})
 	}
 	return b.file(meta), nil
 }

@@ -35,6 +35,7 @@ type Card struct {
 	Metrics        string `json:"metrics,omitempty"`
 	Description    string `json:"description,omitempty"`
 	Licence        string `json:"licence,omitempty"`
+	Quantised      string `json:"quantised,omitempty"` // how, and the sha256 of the model that it was made of
 }
 
 // Keys of a card in the metadata, beside those of the geometry.
@@ -57,6 +58,9 @@ const (
 	keyMetrics        = "microtome.metrics"
 	keyDescription    = "microtome.description"
 	keyLicence        = "microtome.licence"
+
+	// KeyQuantised is where a file says how it was quantised.
+	KeyQuantised = "microtome.quantised"
 )
 
 var color = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
@@ -137,6 +141,7 @@ func (c Card) metadata() []onnx.Entry {
 		{Key: keyMetrics, Value: c.Metrics},
 		{Key: keyDescription, Value: c.Description},
 		{Key: keyLicence, Value: c.Licence},
+		{Key: KeyQuantised, Value: c.Quantised},
 	} {
 		if kv.Value != "" {
 			all = append(all, kv)
@@ -159,6 +164,7 @@ func readCard(m *onnx.Model) (Card, error) {
 	c := Card{
 		Name: m.Get(keyName), TrainingSet: m.Get(keyTrainingSet), TrainingSHA256: m.Get(keyTrainingSHA256), Recipe: m.Get(keyRecipe),
 		Version: m.Get(keyVersion), Metrics: m.Get(keyMetrics), Description: m.Get(keyDescription), Licence: m.Get(keyLicence),
+		Quantised: m.Get(KeyQuantised),
 	}
 	for key, to := range map[string]*[]string{keyClasses: &c.Classes, keyColors: &c.Colors} {
 		if text := m.Get(key); text != "" {

@@ -11,8 +11,8 @@ import (
 	"microtome/unet/onnx"
 )
 
-// keyArchitecture is the key of the network.Shape, as JSON, in the metadata.
-const keyArchitecture = "microtome.architecture"
+// KeyArchitecture is the key of the network.Shape, as JSON, in the metadata.
+const KeyArchitecture = "microtome.architecture"
 
 // Export writes a network as an ONNX model in microtome's form, which ONNX Runtime and the Gorgonia engine
 // run alike. The labels follow the card's threshold; the logits are the network's. The same arguments always
@@ -44,15 +44,15 @@ var errNotTrained = errors.New("the file is not as microtome's training wrote it
 
 // trained reads a model of our own.
 func trained(m *onnx.Model) (s network.Shape, p network.Params, c Card, err error) {
-	text := m.Get(keyArchitecture)
+	text := m.Get(KeyArchitecture)
 	if text == "" {
 		return s, nil, c, errNotTrained
 	}
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return s, nil, c, fmt.Errorf("metadata %s: %s", keyArchitecture, firstLine(err))
+		return s, nil, c, fmt.Errorf("metadata %s: %s", KeyArchitecture, firstLine(err))
 	}
 	if err := s.Validate(); err != nil {
-		return s, nil, c, fmt.Errorf("metadata %s: %s", keyArchitecture, firstLine(err))
+		return s, nil, c, fmt.Errorf("metadata %s: %s", KeyArchitecture, firstLine(err))
 	}
 	if c, err = readCard(m); err != nil {
 		return s, nil, c, err

@@ -87,16 +87,16 @@ func TestImportRefusesOtherFiles(t *testing.T) {
 		"not ONNX":          {[]byte("text"), "not an ONNX model"},
 		"linear upsampling": {linear, "training"},
 		"passthrough":       {other, "training"},
-		"another depth":     {withMetadata(good, keyArchitecture, `{"depth":2,"base":2,"channels":3,"classes":2}`), "training"},
-		"padded":            {withMetadata(good, keyArchitecture, `{"depth":1,"base":2,"channels":3,"classes":2,"same":true}`), "training"},
-		"no JSON":           {withMetadata(good, keyArchitecture, `{`), keyArchitecture},
-		"no network":        {withMetadata(good, keyArchitecture, `{"depth":100000000}`), "depth"},
+		"another depth":     {withMetadata(good, KeyArchitecture, `{"depth":2,"base":2,"channels":3,"classes":2}`), "training"},
+		"padded":            {withMetadata(good, KeyArchitecture, `{"depth":1,"base":2,"channels":3,"classes":2,"same":true}`), "training"},
+		"no JSON":           {withMetadata(good, KeyArchitecture, `{`), KeyArchitecture},
+		"no network":        {withMetadata(good, KeyArchitecture, `{"depth":100000000}`), "depth"},
 		"threshold":         {withMetadata(good, keyThreshold, "2"), "threshold"},
 		"other threshold":   {withMetadata(good, keyThreshold, "0.9"), "training"},
 		"other mean":        {withMetadata(good, keyMean, "9"), "training"},
 		"another operator":  {edited(good, func(m *onnx.Model) { m.Graph.Nodes[5].Op = "Tanh" }), "training"},
 		"other wires":       {bytes.ReplaceAll(good, []byte("relu_5"), []byte("relu_7")), "training"},
-		"width":             {withMetadata(good, keyArchitecture, `{"depth":8,"base":256,"channels":3,"classes":2}`), ""},
+		"width":             {withMetadata(good, KeyArchitecture, `{"depth":8,"base":256,"channels":3,"classes":2}`), ""},
 	} {
 		if _, _, _, err := Import(c.data); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", name, err, c.want)

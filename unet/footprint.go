@@ -33,10 +33,52 @@ func footprint(m *onnx.Model, edge int) (perPixel float64, blocked bool) {
 			*bytes = 1 << 20
 		}
 	}
+	if onBytes(m.Graph) { // its sums are exact in any layout, and fast only with channels last
+		return padded, true
+	}
 	if padded > 1.5*plain && terms(m) <= exactTerms {
 		return plain, false
 	}
 	return padded, true
+}
+
+// onBytes reports whether convolutions of the graph compute on bytes; see package quantize.
+func onBytes(g *onnx.Graph) bool {
+	return slices.ContainsFunc(g.Nodes, func(n *onnx.Node) bool { return n.Op == "QuantizeLinear" })
+}
+
+// fused returns, for a graph on bytes, which values lie where another does, and which convolutions are products of bytes. ONNX Runtime
+// makes one operation of a convolution with the DequantizeLinear before and the QuantizeLinear behind it, and keeps
+// channels last, so that bytes are turned and shaped without moving.
+func fused(g *onnx.Graph) (same map[string]string, products map[string]bool) {
+	same, products = map[string]string{}, map[string]bool{}
+	if !onBytes(g) {
+		return same, products
+	}
+	made := g.Producers()
+	for _, n := range g.Nodes {
+		if len(n.Outputs) == 0 || n.Input(0) == "" {
+			continue
+		}
+		switch n.Op {
+		case "QuantizeLinear":
+			conv := made[n.Input(0)]
+			if conv == nil || conv.Op != "Conv" {
+				continue
+			}
+			if before := made[conv.Input(0)]; before != nil && before.Op == "DequantizeLinear" {
+				same[n.Outputs[0]], same[conv.Inputs[0]] = n.Input(0), before.Input(0)
+				products[n.Input(0)] = true
+			}
+		case "DequantizeLinear":
+			if g.Weight(n.Input(0)) != nil {
+				same[n.Outputs[0]] = n.Input(0)
+			}
+		case "Reshape", "Transpose":
+			same[n.Outputs[0]] = n.Input(0)
+		}
+	}
+	return same, products
 }
 
 // terms returns the most products that a convolution of the graph sums.
@@ -53,6 +95,13 @@ func terms(m *onnx.Model) int64 {
 // mostAlive returns the most bytes that are alive at a time, when channels come in blocks and each tensor lives from the node
 // that makes it to the last that reads it. Damaged graphs give a number too: ONNX Runtime refuses them.
 func mostAlive(m *onnx.Model, shapes map[string]field.Shape, block float64) float64 {
+	same, products := fused(m.Graph)
+	place := func(name string) string {
+		for same[name] != "" && same[name] != name {
+			name = same[name]
+		}
+		return name
+	}
 	padding := map[string]float64{} // of blocks: channels that are held for each there is
 	bytes := func(name string) float64 {
 		s, ok := shapes[name]
@@ -60,6 +109,9 @@ func mostAlive(m *onnx.Model, shapes map[string]field.Shape, block float64) floa
 			return 0
 		}
 		n := float64(onnx.Size(s.Type)) * cmp.Or(padding[name], 1)
+		if products[name] {
+			n = 1
+		}
 		for _, d := range s.Dims {
 			n *= float64(d)
 		}
@@ -74,7 +126,7 @@ func mostAlive(m *onnx.Model, shapes map[string]field.Shape, block float64) floa
 	last := map[string]int{}
 	for i, n := range m.Graph.Nodes {
 		for _, in := range n.Inputs {
-			last[in] = i
+			last[place(in)] = i
 		}
 	}
 	for _, o := range m.Graph.Outputs {
@@ -89,6 +141,13 @@ func mostAlive(m *onnx.Model, shapes map[string]field.Shape, block float64) floa
 		pad := padding[n.Input(0)]
 		switch n.Op {
 		case "Conv":
+			if len(n.Outputs) > 0 && products[n.Outputs[0]] {
+				if w, out := m.Graph.Weight(place(n.Input(1))), shapes[n.Outputs[0]].Dims; w != nil && len(w.Dims) == 4 && w.Dims[2]*w.Dims[3] > 1 && len(out) == 4 {
+					work = 8 * float64(w.Dims[2]*w.Dims[3]) * float64(out[2]) * float64(out[3]) // where each pixel of a window is
+				}
+				pad = 1
+				break
+			}
 			if len(n.Outputs) > 0 {
 				c := channels(n.Outputs[0])
 				pad = math.Ceil(c/block) * block / c
@@ -112,11 +171,13 @@ func mostAlive(m *onnx.Model, shapes map[string]field.Shape, block float64) floa
 		}
 		for _, out := range n.Outputs {
 			padding[out] = pad
-			alive += bytes(out)
+			if place(out) == out {
+				alive += bytes(out)
+			}
 		}
 		most = max(most, alive+work)
 		for _, name := range slices.Concat(n.Inputs, n.Outputs) {
-			if last[name] <= i {
+			if name = place(name); last[name] <= i {
 				alive -= bytes(name)
 				last[name] = len(m.Graph.Nodes) // once
 			}

@@ -22,6 +22,14 @@ var ErrMemory = errors.New("out of memory")
 // session makes a session of a model on the device that gives one of its outputs. Options of a provider that failed
 // are not used again. blocked lets ONNX Runtime lay out channels in blocks; see [footprint].
 func (d device) session(m *onnx.Model, output string, blocked bool) (*ort.DynamicAdvancedSession, error) {
+	var inputs []string
+	for _, in := range m.Graph.Inputs {
+		inputs = append(inputs, in.Name)
+	}
+	return d.sessionOf(only(m, output), inputs, []string{output}, blocked)
+}
+
+func (d device) sessionOf(data []byte, inputs, outputs []string, blocked bool) (*ort.DynamicAdvancedSession, error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, fmt.Errorf("onnxruntime: %s", firstLine(err))
@@ -52,11 +60,7 @@ func (d device) session(m *onnx.Model, output string, blocked bool) (*ort.Dynami
 	if err := d.append(options); err != nil {
 		return nil, d.unavailable(err)
 	}
-	var inputs []string
-	for _, in := range m.Graph.Inputs {
-		inputs = append(inputs, in.Name)
-	}
-	s, err := ort.NewDynamicAdvancedSessionWithONNXData(only(m, output), inputs, []string{output}, options)
+	s, err := ort.NewDynamicAdvancedSessionWithONNXData(data, inputs, outputs, options)
 	if err != nil && d.index != "" {
 		return nil, d.failed("cannot use the model", err)
 	}

@@ -187,6 +187,7 @@ func printCard(w io.Writer, c unet.Card) {
 	row("metrics", c.Metrics)
 	row("description", c.Description)
 	row("licence", c.Licence)
+	row("quantised", c.Quantised)
 }
 
 func slideInfo(w io.Writer, path string, asJSON bool) (err error) {

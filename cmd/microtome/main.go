@@ -110,7 +110,7 @@ Exit codes:
 		return usageError{fmt.Errorf("%w: see %s --help", err, c.CommandPath())}
 	})
 	c.CompletionOptions.HiddenDefaultCmd = true
-	c.AddCommand(newSegmentCommand(), newVerifyCommand(), newTrainCommand(), newEvalCommand(), newInfoCommand(), newDoctorCommand(), newBenchCommand(), newVersionCommand())
+	c.AddCommand(newSegmentCommand(), newVerifyCommand(), newTrainCommand(), newEvalCommand(), newQuantizeCommand(), newInfoCommand(), newDoctorCommand(), newBenchCommand(), newVersionCommand())
 	return c
 }
 

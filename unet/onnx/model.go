@@ -234,6 +234,18 @@ func (g *Graph) Keep(outputs ...string) {
 	g.Weights = slices.DeleteFunc(g.Weights, func(t *Tensor) bool { return !needed[t.Name] })
 }
 
+// Forget drops what the file says of values between nodes, such as their types and shapes, which an edit may make wrong.
+func (g *Graph) Forget() {
+	var kept []byte
+	_ = fields(g.rest, func(f field) error { // it was split before
+		if f.id != 13 && f.id != 14 { // value_info, quantization_annotation
+			kept = append(kept, f.whole...)
+		}
+		return nil
+	})
+	g.rest = kept
+}
+
 // Attribute returns an attribute by its name, nil if the node has none such.
 func (n *Node) Attribute(name string) *Attribute {
 	for i := range n.Attributes {
