@@ -64,14 +64,14 @@ func (g Grid) filters() []Filter {
 const noise = 0.005
 
 // Choose returns the filter of a valid grid that is best over all cases: of those whose F1 at IoU 0.5 is the greatest, or less
-// by no more than noise, the one with the greatest IoU of pixels. Among equals it takes the greatest F1 and mean F1, then the filter that
-// does least: of least Grow, of least MinArea, of least MinPeak, of the Threshold nearest to one half.
+// by no more than noise, the one that finds most of the true objects. Among equals it takes the greatest F1 and mean F1, then the filter
+// that does least: of least Grow, of least MinArea, of least MinPeak, of the Threshold nearest to one half.
 //
 // The parts of an image are found once a threshold, and their overlaps with the truth once a growth;
 // filters select from these.
 func Choose(cases []Case, g Grid) Filter {
 	filters := g.filters()
-	sums := make([]Counts, len(filters)) // without what AJI, SQ, merges and splits need
+	sums := make([]Objects, len(filters)) // without what AJI, SQ, merges and splits need
 	for _, c := range cases {
 		var parts components
 		var t *table
@@ -88,11 +88,11 @@ func Choose(cases []Case, g Grid) Filter {
 	}
 	greatest := 0.0
 	for _, c := range sums {
-		greatest = max(greatest, c.Objects.F1At50())
+		greatest = max(greatest, c.F1At50())
 	}
 	best := -1
 	for i := range filters {
-		if sums[i].Objects.F1At50() >= greatest-noise && (best < 0 || better(filters[i], filters[best], sums[i], sums[best]) < 0) {
+		if sums[i].F1At50() >= greatest-noise && (best < 0 || better(filters[i], filters[best], sums[i], sums[best]) < 0) {
 			best = i
 		}
 	}
@@ -100,11 +100,11 @@ func Choose(cases []Case, g Grid) Filter {
 }
 
 // better is negative when filter f, with counts a, is to be chosen before filter g, with counts b.
-func better(f, g Filter, a, b Counts) int {
+func better(f, g Filter, a, b Objects) int {
 	return cmp.Or(
-		-cmp.Compare(a.Pixels.IoU(), b.Pixels.IoU()),
-		-cmp.Compare(a.Objects.F1At50(), b.Objects.F1At50()),
-		-cmp.Compare(a.Objects.F1(), b.Objects.F1()),
+		-cmp.Compare(a.Matched[0], b.Matched[0]),
+		-cmp.Compare(a.F1At50(), b.F1At50()),
+		-cmp.Compare(a.F1(), b.F1()),
 		cmp.Compare(f.Grow, g.Grow),
 		cmp.Compare(f.MinArea, g.MinArea),
 		cmp.Compare(f.MinPeak, g.MinPeak),

@@ -52,8 +52,8 @@ func newTable(truth raster.Labels, parts components, r float64) *table {
 	return t
 }
 
-// match counts true objects, parts that a filter keeps, and their matches; and the pixels of both, but for those of neither.
-func (t *table) match(f Filter) Counts {
+// match counts true objects, parts that a filter keeps, and their matches.
+func (t *table) match(f Filter) Objects {
 	// The overlap numbers parts as they are numbered: both go by the first pixel, row by row.
 	parts, pairs := len(t.parts.area), len(t.pairs)
 	t.scratch = slices.Grow(t.scratch[:0], parts+pairs)[:parts+pairs]
@@ -62,10 +62,10 @@ func (t *table) match(f Filter) Counts {
 	for i, p := range t.pairs {
 		shared[i] = p.n
 	}
-	c := Counts{Objects: Objects{Truth: t.truth.objects()}}
+	c := Objects{Truth: t.truth.objects()}
 	for k := 1; k < parts; k++ {
 		if f.keeps(t.parts.area[k], t.parts.peak[k]) {
-			c.Objects.Found++
+			c.Found++
 		} else {
 			area[k] = -1
 		}
@@ -81,21 +81,12 @@ func (t *table) match(f Filter) Counts {
 			given = false
 		}
 	}
-	for _, n := range t.truth.area[1:] {
-		c.Pixels.FN += n
-	}
 	for i, p := range t.pairs {
-		if p.found == 0 || area[p.found] < 0 {
+		if p.truth == 0 || p.found == 0 || area[p.found] < 0 {
 			continue
 		}
-		if p.truth == 0 {
-			c.Pixels.FP += shared[i]
-			continue
-		}
-		c.Pixels.TP += shared[i]
-		c.Pixels.FN -= shared[i]
 		for k := range passed(shared[i], t.truth.area[p.truth]+area[p.found]-shared[i]) {
-			c.Objects.Matched[k]++
+			c.Matched[k]++
 		}
 	}
 	return c
