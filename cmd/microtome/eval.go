@@ -32,6 +32,7 @@ type evalOptions struct {
 	split   string
 	held    float64
 	csv     string
+	fit     string
 	json    bool
 }
 
@@ -50,11 +51,11 @@ slides are read at the model's. Where nobody annotated, nothing counts.
 Pixels: IoU and Dice of foreground, pixel error. Objects: F1 at IoU 0.5 and its mean over 0.50 to 0.95, AJI, PQ
 with its factors DQ and SQ, merges (found objects that hold several true ones) and splits; the Rand error. The
 model's card says from which probability on a pixel is foreground, and which objects are dropped; the flags
-override it. JSON holds more digits, precision and recall, and IoU and Dice of the pixels of each class where
+override it, and --fit chooses them anew: by the images given, into a copy of the model. JSON holds more digits, precision and recall, and IoU and Dice of the pixels of each class where
 the model has more than two.
 
 Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.`,
-		Example: "  microtome eval nuclei images/ --mpp 0.25\n  microtome eval run/model.onnx images/ --split validation --json",
+		Example: "  microtome eval nuclei images/ --mpp 0.25\n  microtome eval run/model.onnx images/ --split validation --json\n  microtome eval nuclei mine/ --fit mine.onnx",
 		Args:    arguments(cobra.ExactArgs(2)),
 	}
 	f := c.Flags()
@@ -65,6 +66,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.`,
 	f.StringVar(&o.split, "split", o.split, "which `IMAGES`, as train parts them: "+strings.Join(parts, ", "))
 	f.Float64Var(&o.held, "validation", o.held, "share of the groups that is for validation, as given to train")
 	f.StringVar(&o.csv, "csv", "", "write the scores of each image to `FILE`")
+	f.StringVar(&o.fit, "fit", "", "choose threshold and object filter by these images, and write the model with them to `FILE`")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	filter := pflag.NewFlagSet("", pflag.ContinueOnError)
 	filterFlags(filter, &o.filter)
@@ -99,6 +101,9 @@ func (o *evalOptions) validate() error {
 	if !slices.Contains(parts, o.split) {
 		errs = append(errs, fmt.Errorf("split %q: give one of %s", o.split, strings.Join(parts, ", ")))
 	}
+	if o.fit != "" && len(o.given) > 0 {
+		errs = append(errs, fmt.Errorf("--fit chooses what --%s says: leave one out", o.given[0].Name))
+	}
 	return errors.Join(errs...)
 }
 
@@ -111,6 +116,12 @@ func runEval(ctx context.Context, o evalOptions, name, dir string, stdout, stder
 		return err
 	}
 	defer func() { err = errors.Join(err, model.Close()) }()
+	var fitted *fitting
+	if o.fit != "" {
+		if fitted, err = openFitting(name); err != nil {
+			return err
+		}
+	}
 	spec := model.Spec()
 	images, err := o.load(ctx, dir, spec)
 	if err != nil {
@@ -124,13 +135,18 @@ func runEval(ctx context.Context, o evalOptions, name, dir string, stdout, stder
 	if err != nil {
 		return err
 	}
+	if fitted != nil {
+		if err := fitted.write(o.fit, report.Filter, report.Total); err != nil {
+			return err
+		}
+	}
 	if o.json {
 		err = report.WriteJSON(stdout)
 	} else {
 		err = report.WriteText(stdout)
 	}
 	if o.csv != "" {
-		err = errors.Join(err, writeCSV(o.csv, report))
+		err = errors.Join(err, writeWhole("--csv", o.csv, report.WriteCSV))
 	}
 	return err
 }
@@ -204,6 +220,12 @@ func (o *evalOptions) score(ctx context.Context, model predict.Network, images [
 	if j.log != nil {
 		j.log.Info().Str("model", spec.Name).Str("engine", spec.Engine).Int("images", len(images)).Msg("evaluating")
 	}
+	if o.fit != "" {
+		var err error
+		if filter, err = o.choose(ctx, j, model, images); err != nil {
+			return nil, err
+		}
+	}
 	j.begin("image", 0, len(images))
 	began := time.Now()
 	report := score.NewReport(filter)
@@ -259,19 +281,19 @@ func classes(m dataset.Image, planes [][]float32, threshold float64) (truth, pre
 	return truth, predicted
 }
 
-// writeCSV writes the table whole or not at all.
-func writeCSV(path string, r *score.Report) (err error) {
+// writeWhole writes a file that a flag names whole or not at all.
+func writeWhole(flag, path string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("--csv %s: %w", path, err)
+		return fmt.Errorf("%s %s: %w", flag, path, err)
 	}
 	w := bufio.NewWriter(f)
-	err = errors.Join(r.WriteCSV(w), w.Flush(), f.Chmod(0o644), f.Sync(), f.Close())
+	err = errors.Join(write(w), w.Flush(), f.Chmod(0o644), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("--csv %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+		return fmt.Errorf("%s %s: %w", flag, path, errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }

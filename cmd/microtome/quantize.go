@@ -168,7 +168,11 @@ func runQuantize(ctx context.Context, o quantizeOptions, name string, stdout, st
 	if err := o.compare(ctx, before, after, tiles, images, &result, stderr); err != nil {
 		return err
 	}
-	if err := writeWhole(o.out, data); err != nil {
+	err = writeWhole("-o", o.out, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if o.json {
@@ -321,21 +325,4 @@ func writable(path string) error {
 		return fmt.Errorf("-o %s: %w", path, err)
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
-}
-
-// writeWhole writes a file whole or not at all.
-func writeWhole(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("-o %s: %w", path, err)
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("-o %s: %w", path, errors.Join(err, os.Remove(f.Name())))
-	}
-	return nil
 }

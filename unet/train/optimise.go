@@ -36,7 +36,7 @@ func (o Optimise) Validate() error {
 		errs = append(errs, fmt.Errorf("learning-rate schedule %q: give constant or cosine", o.Schedule))
 	}
 	if !(o.Rate > 0 && o.Rate < 10) {
-		errs = append(errs, fmt.Errorf("learning rate %g: give more than 0, such as 0.001", o.Rate))
+		errs = append(errs, fmt.Errorf("learning rate %g: give more than 0 and less than 10, such as 0.001", o.Rate))
 	}
 	if !(o.Momentum >= 0 && o.Momentum < 1) {
 		errs = append(errs, fmt.Errorf("momentum %g: give 0 to less than 1, such as 0.99", o.Momentum))

@@ -15,26 +15,6 @@ import (
 	"microtome/unet/score"
 )
 
-// filters are what validation chooses from: areas are µm², growth is µm, or pixels where the model has no resolution.
-func (c Config) filters() score.Grid {
-	g := score.Grid{
-		Thresholds:   []float64{0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85},
-		MinAreas:     []float64{0, 2, 4, 6, 8, 10, 12},
-		MinPeaks:     []float64{0, 0.7, 0.8, 0.85, 0.9},
-		Grow:         []float64{0, 0.25, 0.5, 0.75, 1},
-		Connectivity: 8,
-	}
-	if c.MPP == 0 { // as at 0.5 µm a pixel
-		for i := range g.MinAreas {
-			g.MinAreas[i] *= 4
-		}
-		for i := range g.Grow {
-			g.Grow[i] *= 2
-		}
-	}
-	return g
-}
-
 // A validator predicts the images that were held back and scores their objects.
 type validator struct {
 	config  Config
@@ -65,7 +45,7 @@ func (v *validator) validate(ctx context.Context, p network.Params) (_ Validated
 	if len(cases) == 0 {
 		return Validated{Filter: score.NewDefaultFilter()}, nil, nil
 	}
-	f := score.Choose(cases, v.config.filters())
+	f := score.Choose(cases, score.NewDefaultGrid(v.config.MPP))
 	var total score.Counts
 	var views []view
 	for i, c := range cases {
