@@ -104,7 +104,7 @@ func keepBusy(t *testing.T, m *metered, b unet.Batching, slides int, size image.
 	var graphs sync.WaitGroup
 	for range slides {
 		g := newGraph(size, workers, readers(workers)+2*workers+1)
-		g.job.model, g.job.readers = model, readers(workers)
+		g.job.model, g.readers = model, readers(workers)
 		g.reader.wait = 2 * time.Millisecond
 		tiles += g.grid.Len()
 		graphs.Go(func() {

@@ -197,7 +197,7 @@ func (p planner) choose(cores []int, size image.Point, fits func(core, workers i
 		lanes = 1
 	}
 	geometry.After += p.Overlap
-	for fewer := 0; fewer < wanted(cores[0]); fewer++ {
+	for fewer := range wanted(cores[0]) {
 		best, least := 0, math.Inf(1)
 		for _, core := range cores[min(1, len(cores)-1):] {
 			runs := max(1, wanted(core)-fewer)

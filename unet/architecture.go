@@ -91,7 +91,7 @@ func (a Architecture) onnx(g Geometry) ([]byte, error) {
 		x = b.convolutions(fmt.Sprintf("join%d", level), x, 2*width, width)
 	}
 	x = b.conv("head", x, width, a.Classes, 1)
-	b.finish(x, g, a.shrink(), a.Classes)
+	b.finish(x, g.Before-a.shrink(), g.After-a.shrink(), a.Classes)
 	meta := metadataOf(a.Card, a.Classes, g)
 	if a.Up == Transposed { // what package network can do
 		shape, err := json.Marshal(a.shape())
@@ -267,10 +267,10 @@ func (b *builder) squeeze(x string) string {
 }
 
 // finish cuts the network's output to the core, names it logits, and adds the labels: of the classes the one with the highest
-// logit once those of foreground have paid the handicap, the first of equal ones. The output's
-// pixel 0 is pixel origin of the input, and it ends as far from the input's end.
-func (b *builder) finish(x string, g Geometry, origin, classes int) {
-	x = b.slice(x, "core", int64(g.Before-origin), int64(g.After-origin))
+// logit once those of foreground have paid the handicap, the first of equal ones. As many pixels as
+// first says lie before the core, left and above, and as last says behind it.
+func (b *builder) finish(x string, first, last, classes int) {
+	x = b.slice(x, "core", int64(first), int64(last))
 	labels, logits := b.prefix+labelsName, b.prefix+logitsName
 	b.named("Identity", logits, []string{x})
 	b.Outputs = append(b.Outputs, onnx.NewValue(labels, onnx.Uint8, "n", "core_h", "core_w"), onnx.NewValue(logits, onnx.Float32, "n", classes, "core_h", "core_w"))

@@ -113,7 +113,7 @@ func TestBatchGivesEachItsOwn(t *testing.T) {
 			for i, c := range callers {
 				go func() {
 					time.Sleep(c.after)
-					ctx := context.Context(t.Context())
+					ctx := t.Context()
 					if c.leaves > 0 {
 						var stop context.CancelFunc
 						ctx, stop = context.WithTimeout(ctx, c.leaves)

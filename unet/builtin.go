@@ -35,6 +35,6 @@ func passthrough() ([]byte, error) {
 	green := b.node("Slice", []string{inputName, b.int64s("first", 1), b.int64s("end", 2), b.int64s("band", 3)})
 	x := b.node("Cast", []string{b.node("Transpose", []string{green}, onnx.Attr("perm", []int{0, 3, 1, 2}))}, onnx.Attr("to", onnx.Float32))
 	x = b.node("Sub", []string{b.floats("threshold", nil, passthroughThreshold), x})
-	b.finish(x, g, 0, 1)
+	b.finish(x, g.Before, g.After, 1)
 	return b.file(metadataOf(Card{Name: "passthrough", Classes: []string{"background", "tissue"}}, 1, g)), nil
 }

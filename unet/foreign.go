@@ -289,9 +289,10 @@ func (f *foreign) measure(spec *Spec, card cards.Card) error {
 		return fmt.Errorf("the model's output %s has the axes %s: microtome takes N × classes × H × W, N × H × W × classes or N × H × W", a.Out, a.Output)
 	}
 	spec.FLOP, spec.Parameters, spec.Unbounded, spec.Input = a.FLOP, a.Parameters, a.Unbounded, a.Fixed
-	f.origin = a.Origin
-	f.geometry = settle(spec, a, stated, isStated, card)
-	spec.Geometry = f.geometry
+	spec.Geometry = settle(spec, a, stated, isStated, card)
+	if err := f.cuts(spec.Geometry, a); err != nil {
+		return err
+	}
 	if spec.Input > 0 {
 		if err := spec.Check(spec.Input - spec.Before - spec.After); err != nil {
 			return fmt.Errorf("the model takes only inputs of %d pixels, which its geometry does not allow: export it with free height and width", spec.Input)
@@ -299,6 +300,24 @@ func (f *foreign) measure(spec *Spec, card cards.Card) error {
 	}
 	if a.Rounding != "" {
 		spec.warn("what is computed across tiles may differ from the whole in the last bits: %s", a.Rounding)
+	}
+	return nil
+}
+
+// cuts finds out what of the output lies before the core and behind it. A pooling may have dropped pixels at the end, so that it is less
+// than the margin.
+func (f *foreign) cuts(g Geometry, a *field.Analysis) error {
+	core := max(a.Fixed-g.Before-g.After, g.Stride)
+	edge := g.Input(core)
+	axis := strings.IndexByte(string(a.Output), 'W')
+	shape := field.Shapes(f.Model, edge, edge)[f.out.name].Dims
+	if len(shape) != len(a.Output) {
+		return fmt.Errorf("the model's output %s has %d axes where %s were expected: export it with fewer shape operations", f.out.name, len(shape), a.Output)
+	}
+	f.first = g.Before - a.Origin
+	f.last = shape[axis] - f.first - core
+	if f.first < 0 || f.last < 0 {
+		return fmt.Errorf("the model gives %d pixels of %d, fewer than its margins leave: export it without what crops its output", shape[axis], edge)
 	}
 	return nil
 }

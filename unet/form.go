@@ -19,7 +19,6 @@ const (
 	keyStride = "microtome.stride"
 	keyBefore = "microtome.before"
 	keyAfter  = "microtome.after"
-	keyOrigin = "microtome.origin"
 	keyOutput = "microtome.output" // name of the output that is meant, of several
 )
 

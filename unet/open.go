@@ -260,6 +260,8 @@ func startAuto(m *onnx.Model, spec Spec, library string, logits bool) (Engine, e
 }
 
 // try runs an engine on one small tile: a device that can be opened may still fail to compute.
+//
+//nolint:contextcheck // it is a part of opening, which has no context
 func try(e Engine) error {
 	s := e.Spec()
 	core := s.Stride

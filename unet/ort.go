@@ -266,7 +266,7 @@ func predict[T uint8 | float32](ctx context.Context, e *onnxEngine, session *ort
 		if err != nil {
 			return fmt.Errorf("onnxruntime: %s", firstLine(err))
 		}
-		defer of.Destroy()
+		defer func() { _ = of.Destroy() }()
 		inputs = append(inputs, of)
 	}
 	output, err := ort.NewTensor(shape, out)

@@ -39,11 +39,10 @@ type foreign struct {
 	kind        kind
 	independent bool         // classes exclude each other not
 	steps       []cards.Step // from bytes to what the network sees
-	geometry    Geometry
-	origin      int      // of the output in the input, px
-	single      bool     // it takes one image at a time
-	threshold   float64  // of the probability of foreground
-	classes     []string // with background
+	first, last int          // pixels of the output before and behind the core
+	single      bool         // it takes one image at a time
+	threshold   float64      // of the probability of foreground
+	classes     []string     // with background
 }
 
 // channels returns how many channels the logits get.
@@ -66,7 +65,7 @@ func (f *foreign) wrap() {
 	b.image(f)
 	before := b.Nodes
 	b.Nodes = slices.Clone(before)
-	b.finish(b.logits(f), f.geometry, f.origin, f.channels())
+	b.finish(b.logits(f), f.first, f.last, f.channels())
 	g.Nodes = slices.Concat(before, g.Nodes, b.Nodes[len(before):])
 	g.Weights = append(g.Weights, b.Weights...)
 	g.Inputs, g.Outputs = b.Inputs, b.Outputs
