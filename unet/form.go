@@ -19,6 +19,10 @@ const (
 	keyStride = "microtome.stride"
 	keyBefore = "microtome.before"
 	keyAfter  = "microtome.after"
+	// keyUnbounded is why no margin is enough, of a quantised file. Its geometry is that of the model that it was made of: a graph that packs
+	// pixels of a row into channels does not show it.
+	keyUnbounded = "microtome.unbounded"
+
 	keyOutput = "microtome.output" // name of the output that is meant, of several
 )
 

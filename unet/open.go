@@ -188,11 +188,13 @@ func openStandard(m *onnx.Model, spec *Spec, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	a, err := field.Analyse(m, inputName, logitsName)
-	if err != nil {
-		return err
+	a := &field.Analysis{Unbounded: m.Get(keyUnbounded)}
+	if !stated || m.Get(KeyQuantised) == "" {
+		if a, err = field.Analyse(m, inputName, logitsName); err != nil {
+			return err
+		}
 	}
-	if !stated || a.Unbounded == "" && (g.Stride%a.Stride != 0 || g.Before < a.Before || g.After < a.After) {
+	if !stated || a.Unbounded == "" && (g.Stride%max(a.Stride, 1) != 0 || g.Before < a.Before || g.After < a.After) {
 		cfg.Output = logitsName // it is cut anew, and normalises by itself
 		m.Set(keyMean, "")
 		m.Set(keyScale, "")
@@ -260,8 +262,6 @@ func startAuto(m *onnx.Model, spec Spec, library string, logits bool) (Engine, e
 }
 
 // try runs an engine on one small tile: a device that can be opened may still fail to compute.
-//
-//nolint:contextcheck // it is a part of opening, which has no context
 func try(e Engine) error {
 	s := e.Spec()
 	core := s.Stride

@@ -87,6 +87,7 @@ func Form(name string, cfg Config) (*onnx.Model, Spec, error) {
 	if spec.PerSlide {
 		return nil, spec, fmt.Errorf("model %s: it normalises by the slide, which a file in microtome's form cannot: give a card with fixed numbers", name)
 	}
+	m.Set(keyUnbounded, spec.Unbounded)
 	if spec.Takes == "" { // it had that form
 		return m, spec, nil
 	}

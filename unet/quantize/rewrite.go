@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"microtome/unet"
 	"microtome/unet/onnx"
 )
 
@@ -67,7 +68,9 @@ func toBytes(m *onnx.Model, ranges map[string]Range, chosen map[string]bool, lim
 		outputs = append(outputs, o.Name)
 	}
 	r.out.Keep(outputs...)
-	return &onnx.Model{IR: m.IR, Producer: m.Producer, Opsets: m.Opsets, Graph: r.out, Meta: slices.Clone(m.Meta)}
+	made := &onnx.Model{IR: m.IR, Producer: m.Producer, Opsets: m.Opsets, Graph: r.out, Meta: slices.Clone(m.Meta)}
+	made.Set(unet.KeyQuantised, "int8") // the geometry is that of m: what packs pixels into channels does not show it
+	return made
 }
 
 // node adds what a node computes.
