@@ -44,7 +44,7 @@ func called(name string) string {
 }
 
 // openForeign finds out how a model that is not in microtome's form is to be read, and brings it into that form. The metadata
-// of its file goes before a card that stands beside it, and what the user gives before both.
+// of its file goes before a card that stands beside it, a card that the user names before both, and other flags before all.
 func openForeign(m *onnx.Model, spec *Spec, card cards.Card, cfg Config) error {
 	if v := m.Opset(""); v < 7 {
 		return fmt.Errorf("the model uses version %d of the ONNX operators: export it with opset 11 or later", v)

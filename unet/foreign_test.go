@@ -457,6 +457,45 @@ func TestForSlide(t *testing.T) {
 	}
 }
 
+// Of what is told of a model flags go first, then a card that is named, the metadata, and a card beside the file.
+func TestPrecedence(t *testing.T) {
+	g := guest{channels: 3, element: onnx.Float32, classes: 2, opset: 17}
+	card := func(name string) string {
+		return fmt.Sprintf(`format_version: 0.4.9
+type: model
+name: %s
+inputs: [{name: picture, axes: bcyx, preprocessing: [{name: scale_linear, kwargs: {gain: 0.25, offset: 0, axes: yx}}]}]
+outputs: [{name: logits, axes: bcyx}]
+`, name)
+	}
+	named := filepath.Join(t.TempDir(), "named.yaml")
+	if err := os.WriteFile(named, []byte(card("named")), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what       string
+		meta       []string
+		cfg        Config
+		name       string
+		classes    string
+		normalised float64 // gain
+	}{
+		{"card beside", nil, Config{}, "beside", "class 0", 0.25},
+		{"metadata", []string{keyName, "meta", keyClasses, "a,b", keyScale, "0.5"}, Config{}, "meta", "a", 0.5},
+		{"named card", []string{keyName, "meta", keyClasses, "a,b", keyScale, "0.5"}, Config{Card: named}, "named", "a", 0.25},
+		{"flags", []string{keyName, "meta", keyClasses, "a,b", keyScale, "0.5"}, Config{Card: named, Classes: []string{"x", "y"}}, "named", "x", 0.25},
+	} {
+		path := beside(t, withMetadata(g.model().Encode(), c.meta...), card("beside"))
+		_, spec, err := understand(path, c.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if gain := spec.normalise.before[0].Gain[0]; spec.Name != c.name || spec.Classes[0] != c.classes || gain != c.normalised {
+			t.Errorf("%s: name %s, classes %v, gain %g", c.what, spec.Name, spec.Classes, gain)
+		}
+	}
+}
+
 // Batches, and several devices, keep slides apart whose tiles are labelled at a time.
 func TestForSlideOnDevices(t *testing.T) {
 	needRuntime(t)

@@ -147,9 +147,6 @@ func understand(name string, cfg Config) (m *onnx.Model, spec Spec, err error) {
 	if err := refuse(m); err != nil {
 		return nil, spec, err
 	}
-	if spec.Card, err = readCard(m); err != nil {
-		return nil, spec, err
-	}
 	var card cards.Card
 	path := cfg.Card
 	if path == "" && builtins[name] == nil && !standard(m) {
@@ -165,6 +162,14 @@ func understand(name string, cfg Config) (m *onnx.Model, spec Spec, err error) {
 		if card.SHA256 != "" && card.SHA256 != spec.SHA256 {
 			spec.warn("the card is of another file: it states the SHA-256 %.12s…, the model has %.12s…", card.SHA256, spec.SHA256)
 		}
+	}
+	if cfg.Card != "" {
+		yield(m, card)
+	}
+	if spec.Card, err = readCard(m); err != nil {
+		return nil, spec, err
+	}
+	if path != "" {
 		spec.Card.MPP = cmp.Or(spec.Card.MPP, card.MPP)
 		spec.Card.Name = cmp.Or(spec.Card.Name, card.Name)
 		spec.Card.Description = cmp.Or(spec.Card.Description, card.Description)
@@ -180,6 +185,22 @@ func understand(name string, cfg Config) (m *onnx.Model, spec Spec, err error) {
 		spec.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
 	}
 	return m, spec, err
+}
+
+// yield drops from a file's metadata what a card tells that the user named: it goes before the metadata, as one that just stands beside
+// the file does not. In a file in microtome's form normalisation, classes and threshold are part of the graph.
+func yield(m *onnx.Model, card cards.Card) {
+	inside := standard(m)
+	for key, told := range map[string]bool{
+		keyName: card.Name != "", keyDescription: card.Description != "", keyLicence: card.Licence != "", keyMPP: card.MPP > 0,
+		keyClasses: card.Classes != nil && !inside, keyThreshold: card.Threshold != 0 && !inside,
+		keyMean: card.HasSteps && !inside, keyScale: card.HasSteps && !inside,
+		keyStride: card.HasHalo && !inside, keyBefore: card.HasHalo && !inside, keyAfter: card.HasHalo && !inside,
+	} {
+		if told {
+			m.Set(key, "")
+		}
+	}
 }
 
 // openStandard reads a model in microtome's form, which states the geometry that it was cut by.
