@@ -91,6 +91,9 @@ func Form(name string, cfg Config) (*onnx.Model, Spec, error) {
 	if spec.Takes == "" { // it had that form
 		return m, spec, nil
 	}
+	exchange(m.Graph, m.Graph.Inputs[0].Name, inputName)
+	exchange(m.Graph, m.Graph.Outputs[0].Name, labelsName)
+	exchange(m.Graph, m.Graph.Outputs[1].Name, logitsName)
 	for _, key := range []string{keyMean, keyScale, keyOutput} { // the graph does it
 		m.Set(key, "")
 	}
@@ -101,6 +104,34 @@ func Form(name string, cfg Config) (*onnx.Model, Spec, error) {
 		m.Set(key, strconv.Itoa(v))
 	}
 	return m, spec, nil
+}
+
+// exchange gives a value another name, and what has that name the value's.
+func exchange(g *onnx.Graph, a, b string) {
+	swap := func(name *string) {
+		switch *name {
+		case a:
+			*name = b
+		case b:
+			*name = a
+		}
+	}
+	for _, n := range g.Nodes {
+		for i := range n.Inputs {
+			swap(&n.Inputs[i])
+		}
+		for i := range n.Outputs {
+			swap(&n.Outputs[i])
+		}
+	}
+	for _, w := range g.Weights {
+		swap(&w.Name)
+	}
+	for _, values := range [][]onnx.Value{g.Inputs, g.Outputs} {
+		for i := range values {
+			swap(&values[i].Name)
+		}
+	}
 }
 
 // OpenForm opens a model in microtome's form that is no file yet.

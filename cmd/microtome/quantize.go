@@ -71,6 +71,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.`,
 	f.Uint64Var(&o.tiles.Seed, "seed", o.tiles.Seed, "of the tiles' places")
 	f.Float64Var(&o.tiles.MPP, "mpp", 0, "`MICRONS` a pixel of level 0 (default: as the slide says)")
 	f.StringVar(&o.quantize.Library, "onnxruntime", "", "ONNX Runtime library `FILE` (default: $ONNXRUNTIME_LIB, beside the program or in ../lib, the system's)")
+	cardFlags(f, &o.eval.unet)
 	f.StringVar(&o.dataset, "dataset", "", "`FOLDER` of images with marked instances, on which both models are evaluated")
 	dataFlags(f, &o.eval.data)
 	f.StringVar(&o.eval.split, "split", o.eval.split, "which `IMAGES` of the data set: "+strings.Join(parts, ", "))
@@ -86,7 +87,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.`,
 
 // validate reports everything that is wrong with what was given.
 func (o *quantizeOptions) validate(model string) error {
-	o.eval.unet = unet.Config{Device: "cpu", Library: o.quantize.Library}
+	o.eval.unet.Device, o.eval.unet.Library = "cpu", o.quantize.Library
 	errs := []error{o.quantize.Validate(), o.eval.validate()}
 	if o.out == "" {
 		errs = append(errs, errors.New("no file to write: give -o OUT.onnx"))
