@@ -27,10 +27,8 @@ func refuse(m *onnx.Model) error {
 		}
 	}
 	for _, t := range m.Graph.Weights {
-		for _, v := range t.Float32s() {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				return fmt.Errorf("the weights %s are not finite: the training has diverged: take an earlier checkpoint", t.Name)
-			}
+		if !t.Finite() {
+			return fmt.Errorf("the weights %s are not finite: the training has diverged: take an earlier checkpoint", t.Name)
 		}
 	}
 	return nil

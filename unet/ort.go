@@ -53,8 +53,8 @@ func findLibrary(asked string) string {
 }
 
 // arenaChunk is how much address space, not memory, the arena asks for at first, bytes. Its index takes
-// a 32nd of that, once for the process. ONNX Runtime reads it as an int32, and loops for ever on 4 GiB.
-const arenaChunk = 1 << 30
+// a 32nd of that, at once. ONNX Runtime reads it as an int32, and loops for ever on 4 GiB.
+const arenaChunk = 256 << 20
 
 // growing is after how many runs of an engine the arena has all it takes, for any usual number of workers.
 const growing = 16

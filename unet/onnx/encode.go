@@ -34,9 +34,16 @@ func (m message) given(field protowire.Number, s string) message {
 	return m.text(field, s)
 }
 
-// Encode writes the file. The same Model always gives the same bytes. Weights are no inputs in it, which IR version 4 began to allow.
+// Encode writes the file. The same Model always gives the same bytes. Weights are no inputs in it, which IR version 4 began to allow. They are
+// copied once: a model is mostly weights, and fresh memory costs more than what is done with it.
 func (m *Model) Encode() []byte {
-	out := message{}.number(1, max(m.IR, 4)).given(2, m.Producer).bytes(7, m.Graph.encode())
+	start := message{}.number(1, max(m.IR, 4)).given(2, m.Producer)
+	room := len(start) + 2*protowire.SizeVarint(math.MaxUint64)
+	out := m.Graph.encode(room)
+	start = protowire.AppendTag(start, 7, protowire.BytesType)
+	start = protowire.AppendVarint(start, uint64(len(out)-room))
+	out = out[room-len(start):]
+	copy(out, start)
 	for _, o := range m.Opsets {
 		out = out.bytes(8, message{}.text(1, o.Domain).number(2, o.Version))
 	}
@@ -46,18 +53,19 @@ func (m *Model) Encode() []byte {
 	return append(out, m.rest...)
 }
 
-func (g *Graph) encode() message {
-	size := 1 << 12
+// encode leaves room bytes before the graph for what stands there in the file.
+func (g *Graph) encode(room int) message {
+	size := room + 1<<16
 	for _, t := range g.Weights {
-		size += len(t.Data) + 128
+		size += len(t.Data) + len(t.rest) + 128
 	}
-	out := make(message, 0, size)
+	out := make(message, room, size)
 	for _, n := range g.Nodes {
 		out = out.bytes(1, n.encode())
 	}
 	out = out.given(2, g.Name)
 	for _, t := range g.Weights {
-		out = out.bytes(5, t.encode())
+		out = t.appendTo(out, 5)
 	}
 	for _, v := range g.Inputs {
 		out = out.bytes(11, v.encode())
@@ -93,7 +101,7 @@ func (a *Attribute) encode() message {
 	case String:
 		out = out.text(4, a.String)
 	case TensorK:
-		out = out.bytes(5, a.Tensor.encode())
+		out = a.Tensor.appendTo(out, 5)
 	}
 	for _, v := range a.Floats {
 		out = out.float(7, v)
@@ -107,16 +115,24 @@ func (a *Attribute) encode() message {
 	return append(out.number(20, a.Kind), a.rest...)
 }
 
-func (t *Tensor) encode() message {
-	out := make(message, 0, len(t.Data)+len(t.elsewhere)+len(t.rest)+len(t.Name)+64)
+// appendTo writes the tensor as a field of a message.
+func (t *Tensor) appendTo(out message, field protowire.Number) message {
+	var start message
 	for _, d := range t.Dims {
-		out = out.number(1, d)
+		start = start.number(1, d)
 	}
-	out = out.number(2, t.Type).given(8, t.Name)
+	start = start.number(2, t.Type).given(8, t.Name)
+	size := len(start) + len(t.rest)
+	if t.Data != nil {
+		size += protowire.SizeTag(9) + protowire.SizeBytes(len(t.Data))
+	}
+	out = protowire.AppendTag(out, field, protowire.BytesType)
+	out = protowire.AppendVarint(out, uint64(size))
+	out = append(out, start...)
 	if t.Data != nil {
 		out = out.bytes(9, t.Data)
 	}
-	return append(append(out, t.elsewhere...), t.rest...)
+	return append(out, t.rest...)
 }
 
 func (v Value) encode() message {

@@ -341,6 +341,20 @@ func (t *Tensor) Float32s() []float32 {
 	return out
 }
 
+// Finite reports whether a tensor of float32 holds neither infinities nor what is no number. Any other holds none.
+func (t *Tensor) Finite() bool {
+	if t.Type != Float32 {
+		return true
+	}
+	const exponent = 0x7f800000
+	for data := t.Data; len(data) >= 4; data = data[4:] {
+		if binary.LittleEndian.Uint32(data)&exponent == exponent {
+			return false
+		}
+	}
+	return true
+}
+
 // Int64s returns the elements of a tensor of int64 or int32, nil of any other.
 func (t *Tensor) Int64s() []int64 {
 	if t == nil || !t.Whole() || t.Type != Int64 && t.Type != Int32 {
