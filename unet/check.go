@@ -36,28 +36,16 @@ type Check struct {
 func (c Check) Passed() bool { return c.Deviation <= c.Limit }
 
 // RunTests runs the test tensors of a model's card through its network, as the file has it, on the CPU, with the pre- and
-// postprocessing that the card asks for.
+// postprocessing that the card asks for. There may be no card, or one without test tensors.
 func RunTests(name string, cfg Config) (checks []Check, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("model %s: %w", name, err)
 		}
 	}()
-	path := cfg.Card
-	if path == "" {
-		if path, err = cards.Find(name); err != nil {
-			return nil, err
-		}
-	}
-	if path == "" {
-		return nil, errors.New("no card with test tensors stands beside it: give one with --card")
-	}
-	card, err := cards.Read(path)
-	if err != nil {
+	card, _, err := cardOf(name, cfg)
+	if err != nil || len(card.Tests) == 0 {
 		return nil, err
-	}
-	if len(card.Tests) == 0 {
-		return nil, fmt.Errorf("card %s names no test tensors", path)
 	}
 	if err := startRuntime(cfg.Library); err != nil {
 		return nil, err
@@ -70,6 +58,18 @@ func RunTests(name string, cfg Config) (checks []Check, err error) {
 		checks = append(checks, c)
 	}
 	return checks, nil
+}
+
+// cardOf reads the card that is named, or the one beside a model's file, and returns where it is. There may be none.
+func cardOf(name string, cfg Config) (card cards.Card, path string, err error) {
+	if path = cfg.Card; path == "" && builtins[name] == nil {
+		path, err = cards.Find(name)
+	}
+	if path == "" || err != nil {
+		return card, path, err
+	}
+	card, err = cards.Read(path)
+	return card, path, err
 }
 
 // runTest runs one of the test tensors.
@@ -227,8 +227,21 @@ func activate(a npy.Array, card cards.Card) {
 	}
 }
 
-// runFloats runs a model, which may take and give other types, on an array.
+// runFloats runs a model on an array; see openFloats.
 func runFloats(m *onnx.Model, output string, in npy.Array) (npy.Array, error) {
+	session, err := openFloats(m, output)
+	if err != nil {
+		return npy.Array{}, err
+	}
+	defer session.close()
+	return session.run(in)
+}
+
+// A floatSession runs a network as its file has it, on the CPU.
+type floatSession struct{ *ort.DynamicAdvancedSession }
+
+// openFloats changes a model, which may take and give other types, to one that takes and gives float32.
+func openFloats(m *onnx.Model, output string) (floatSession, error) {
 	g := m.Graph
 	g.Keep(output)
 	b := &builder{opset: m.Opset(""), prefix: freePrefix(g)}
@@ -238,11 +251,13 @@ func runFloats(m *onnx.Model, output string, in npy.Array) (npy.Array, error) {
 	g.Nodes = slices.Concat([]*onnx.Node{first}, g.Nodes, []*onnx.Node{last})
 	input.Name, input.Type = b.prefix+"in", onnx.Float32
 	g.Inputs, g.Outputs = []onnx.Value{input}, []onnx.Value{{Name: b.prefix + "out", Type: onnx.Float32}}
-	session, err := device{kind: cpuName}.session(m, b.prefix+"out", false)
-	if err != nil {
-		return npy.Array{}, err
-	}
-	defer func() { _ = session.Destroy() }() // it has nothing to report
+	s, err := device{kind: cpuName}.session(m, b.prefix+"out", false)
+	return floatSession{s}, err
+}
+
+func (s floatSession) close() { _ = s.Destroy() } // it has nothing to report
+
+func (s floatSession) run(in npy.Array) (npy.Array, error) {
 	shape := make(ort.Shape, len(in.Shape))
 	for i, d := range in.Shape {
 		shape[i] = int64(d)
@@ -253,7 +268,7 @@ func runFloats(m *onnx.Model, output string, in npy.Array) (npy.Array, error) {
 	}
 	defer func() { _ = tensor.Destroy() }()
 	results := []ort.Value{nil} // ONNX Runtime makes it
-	if err := session.Run([]ort.Value{tensor}, results); err != nil {
+	if err := s.Run([]ort.Value{tensor}, results); err != nil {
 		return npy.Array{}, fmt.Errorf("onnxruntime: %s", firstLine(err))
 	}
 	result, ok := results[0].(*ort.Tensor[float32])

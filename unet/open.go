@@ -148,16 +148,13 @@ func understand(name string, cfg Config) (m *onnx.Model, spec Spec, err error) {
 		return nil, spec, err
 	}
 	var card cards.Card
-	path := cfg.Card
-	if path == "" && builtins[name] == nil && !standard(m) {
-		if path, err = cards.Find(name); err != nil {
+	path := ""
+	if cfg.Card != "" || !standard(m) {
+		if card, path, err = cardOf(name, cfg); err != nil {
 			return nil, spec, err
 		}
 	}
 	if path != "" {
-		if card, err = cards.Read(path); err != nil {
-			return nil, spec, err
-		}
 		spec.Source = path
 		if card.SHA256 != "" && card.SHA256 != spec.SHA256 {
 			spec.warn("the card is of another file: it states the SHA-256 %.12s…, the model has %.12s…", card.SHA256, spec.SHA256)

@@ -35,8 +35,9 @@ func newInfoCommand() *cobra.Command {
 		Long: `info shows what microtome makes of a file: size, levels, resolution and vendor of a slide; classes,
 geometry, work, memory and card of a model (an ONNX file, or ` + strings.Join(unet.Builtin(), ", ") + `); a mask with its areas.
 
---check runs the test tensors that a model's card names, and ends with exit code 1 where the network gives
-something else by more than ` + fmt.Sprint(unet.Tolerance) + `. --rdf writes a model that microtome made as bioimage.io wants it.`,
+--check runs the network: it measures how far around a tile pixels change it, and whether shifted tiles give the same, and
+runs the test tensors that the model's card names. It ends with exit code 1 where tiles differ, or where the network gives
+something else than the tensors by more than ` + fmt.Sprint(unet.Tolerance) + `. --rdf writes a model that microtome made as bioimage.io wants it.`,
 		Example: "  microtome info slide.svs\n  microtome info model.onnx --check\n  microtome info results/slide/mask.tif",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -49,7 +50,7 @@ something else by more than ` + fmt.Sprint(unet.Tolerance) + `. --rdf writes a m
 	f := c.Flags()
 	cardFlags(f, &o.unet)
 	f.StringVar(&o.unet.Library, "onnxruntime", "", "ONNX Runtime library `FILE`")
-	f.BoolVar(&o.check, "check", false, "run the test tensors of the model's card")
+	f.BoolVar(&o.check, "check", false, "measure the network's field, and run the test tensors of its card")
 	f.StringVar(&o.rdf, "rdf", "", "write rdf.yaml, the model and test tensors into `FOLDER`")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return c
@@ -75,16 +76,23 @@ func modelInfo(ctx context.Context, w io.Writer, name string, o infoOptions) (er
 			return err
 		}
 	}
+	var measured *unet.Measured
 	var checks []unet.Check
+	var failed error
 	if o.check {
-		if checks, err = unet.RunTests(name, o.unet); err != nil {
+		if measured, err = unet.MeasureField(name, o.unet); err != nil {
 			return err
 		}
+		checks, failed = unet.RunTests(name, o.unet) // said when the rest is printed
 	}
 	if o.json {
-		err = writeJSON(w, modelJSON(m.Spec(), checks))
+		err = writeJSON(w, modelJSON(m.Spec(), measured, checks))
 	} else {
-		err = printModel(w, m, checks)
+		err = printModel(w, m, measured, checks)
+	}
+	err = cmp.Or(err, failed)
+	if err == nil && measured != nil && !measured.Seamless() {
+		err = fmt.Errorf("model %s: shifted tiles give %d of %d values differently: please report the model", name, measured.Differ, measured.Compared)
 	}
 	for _, c := range checks {
 		if err == nil && !c.Passed() {
@@ -95,7 +103,7 @@ func modelInfo(ctx context.Context, w io.Writer, name string, o infoOptions) (er
 }
 
 // printModel prints what is known of a model.
-func printModel(w io.Writer, m unet.Model, checks []unet.Check) error {
+func printModel(w io.Writer, m unet.Model, measured *unet.Measured, checks []unet.Check) error {
 	s := m.Spec()
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, a ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", a...) }
@@ -140,6 +148,9 @@ func printModel(w io.Writer, m unet.Model, checks []unet.Check) error {
 	printCard(t, s.Card)
 	for _, text := range s.Warnings {
 		row("warning", "%s", text)
+	}
+	if measured != nil {
+		row("measured", "%s", measured)
 	}
 	for _, c := range checks {
 		verdict := "as expected"

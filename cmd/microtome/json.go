@@ -31,11 +31,14 @@ func slideJSON(i slide.Info) map[string]any {
 	}
 }
 
-func modelJSON(s unet.Spec, checks []unet.Check) map[string]any {
+func modelJSON(s unet.Spec, measured *unet.Measured, checks []unet.Check) map[string]any {
 	v := map[string]any{
 		"name": s.Name, "classes": s.Classes, "mpp": s.MPP, "stride": s.Stride, "before": s.Before, "after": s.After, "channels": s.Channels,
 		"input": s.Input, "bytes": s.Size, "sha256": s.SHA256, "engine": s.Engine, "passed_over": s.PassedOver, "card": s.Card, "card_file": s.Source, "takes": s.Takes, "gives": s.Gives,
 		"per_slide": s.PerSlide, "parameters": s.Parameters, "flop_per_pixel": s.FLOP, "unbounded": s.Unbounded, "warnings": s.Warnings,
+	}
+	if m := measured; m != nil {
+		v["measured"] = map[string]any{"left": m.Left, "top": m.Top, "right": m.Right, "bottom": m.Bottom, "differ": m.Differ, "compared": m.Compared, "deviation": m.Deviation}
 	}
 	if checks != nil {
 		var all []map[string]any

@@ -122,7 +122,7 @@ func (t *Tensor) appendTo(out message, field protowire.Number) message {
 		start = start.number(1, d)
 	}
 	start = start.number(2, t.Type).given(8, t.Name)
-	size := len(start) + len(t.rest)
+	size := len(start) + len(t.elsewhere) + len(t.rest)
 	if t.Data != nil {
 		size += protowire.SizeTag(9) + protowire.SizeBytes(len(t.Data))
 	}
@@ -132,7 +132,7 @@ func (t *Tensor) appendTo(out message, field protowire.Number) message {
 	if t.Data != nil {
 		out = out.bytes(9, t.Data)
 	}
-	return append(out, t.rest...)
+	return append(append(out, t.elsewhere...), t.rest...)
 }
 
 func (v Value) encode() message {

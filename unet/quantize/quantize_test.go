@@ -17,15 +17,17 @@ import (
 	"pgregory.net/rapid"
 
 	"microtome/internal/raster"
+	"microtome/internal/shared"
 	"microtome/unet"
 	"microtome/unet/onnx"
 )
 
 func needRuntime(t testing.TB) {
 	t.Helper()
-	if _, _, err := unet.Libraries(unet.Config{}); err != nil {
-		t.Skip(err)
-	}
+	shared.Runtime(t, func() error {
+		_, _, err := unet.Libraries(unet.Config{})
+		return err
+	})
 }
 
 // form returns a random network as a graph.
