@@ -227,6 +227,7 @@ func (f *foreign) readTail(v onnx.Value) {
 			g.Keep(at)
 			continue
 		case "Softmax", "Sigmoid":
+			f.activated = true
 			if f.kind == ofLabels {
 				return
 			}
@@ -246,9 +247,35 @@ func (f *foreign) readTail(v onnx.Value) {
 				behind.Inputs = append([]string{n.Input(0)}, behind.Inputs[1:]...)
 			}
 			g.Keep(f.out.name)
+		default:
+			if f.kind == ofLogits && !exclusive {
+				f.kind, f.independent = activation(producers, n)
+				f.activated = f.kind != ofLogits
+			}
 		}
 		return
 	}
+}
+
+// keepers are the operators whose outputs are values, or mixtures, of their first input: what comes from a probability stays one.
+var keepers = []string{
+	"Identity", "Cast", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split", "Pad", "Reshape", "Flatten", "Clip", "Resize", "Upsample",
+	"DepthToSpace", "AveragePool", "MaxPool", "Concat", "Dropout",
+}
+
+// activation returns what the numbers of a node are that does not end in an activation itself, but may cut, pad or resize what does.
+func activation(producers map[string]*onnx.Node, n *onnx.Node) (of kind, independent bool) {
+	for n != nil && slices.Contains(keepers, n.Op) {
+		n = producers[n.Input(0)]
+	}
+	switch {
+	case n == nil:
+	case n.Op == "Softmax":
+		return ofSoftmax, false
+	case n.Op == "Sigmoid" || n.Op == "HardSigmoid":
+		return ofSigmoid, true
+	}
+	return ofLogits, false
 }
 
 // perPixel reports whether a softmax is over one axis. Before version 13 of the operators it was over all from its axis on.
@@ -285,6 +312,9 @@ func (f *foreign) measure(spec *Spec, card cards.Card) error {
 		}
 	default:
 		return fmt.Errorf("the model's output %s has the axes %s: microtome takes N × classes × H × W, N × H × W × classes or N × H × W", a.Out, a.Output)
+	}
+	if f.kind == ofSoftmax && f.out.channels == 1 { // one that was cut out
+		f.kind = ofSigmoid
 	}
 	spec.FLOP, spec.Parameters, spec.Unbounded, spec.Input = a.FLOP, a.Parameters, a.Unbounded, a.Fixed
 	spec.Geometry = settle(spec, a, stated, isStated, card)
@@ -470,7 +500,7 @@ func (f *foreign) decide(spec *Spec, card cards.Card, cfg Config) error {
 	}
 	f.threshold = spec.Card.Threshold
 	if t := card.Threshold; f.threshold == 0 && t != 0 {
-		if f.kind == ofLogits && card.Activated == "" && !f.independent {
+		if f.kind == ofLogits && card.Activated == "" && !f.independent && !f.activated {
 			t = 1 / (1 + math.Exp(-t)) // it is one of logits
 		}
 		if !(t > 0 && t < 1) {
@@ -479,6 +509,9 @@ func (f *foreign) decide(spec *Spec, card cards.Card, cfg Config) error {
 		f.threshold = t
 	}
 	if f.kind == ofLabels {
+		if f.out.channels > 1 {
+			return fmt.Errorf("the model gives %d channels of whole numbers: export it without its last step, so that it gives logits or probabilities", f.out.channels)
+		}
 		if len(names) < 2 {
 			return errors.New("the model gives labels, and nothing says of which classes: name them with --classes, or in a card")
 		}

@@ -191,8 +191,21 @@ func (e *onnxEngine) label(ctx context.Context, n int, in, out []byte, statistic
 		} else {
 			err = predict(ctx, e, e.labels, each, core, core, pixels, labels, statistics, ort.NewShape(int64(each), int64(core), int64(core)))
 		}
+		if err == nil && e.spec.Logits > max(len(e.spec.Classes), 2) {
+			err = e.checkLabels(labels)
+		}
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkLabels refuses labels that are of no class, as a model that gives labels itself may make them.
+func (e *onnxEngine) checkLabels(labels []byte) error {
+	for _, v := range labels {
+		if int(v) >= len(e.spec.Classes) {
+			return fmt.Errorf("the model gives labels that are none of 0 to %d: name all of its classes with --classes, background first", len(e.spec.Classes)-1)
 		}
 	}
 	return nil

@@ -38,6 +38,7 @@ type foreign struct {
 	in, out     tensor
 	kind        kind
 	independent bool         // classes exclude each other not
+	activated   bool         // its last step, before it was left out, or another before the end, makes probabilities
 	steps       []cards.Step // from bytes to what the network sees
 	first, last int          // pixels of the output before and behind the core
 	single      bool         // it takes one image at a time
@@ -49,7 +50,7 @@ type foreign struct {
 func (f *foreign) channels() int {
 	switch {
 	case f.kind == ofLabels:
-		return len(f.classes)
+		return len(f.classes) + 1
 	case f.independent && f.out.channels > 1:
 		return f.out.channels + 1
 	}
@@ -194,7 +195,8 @@ func (b *builder) logits(f *foreign) string {
 	return x
 }
 
-// oneHot makes logits of labels: 1 for the label, 0 for others.
+// oneHot makes logits of labels: 1 for the label, 0 for others. One channel more, of a half, wins where a label is of no class, so that
+// [onnxEngine.Predict] finds it. Of two classes, 255 is the second: many masks are written so.
 func (b *builder) oneHot(x string, out tensor, classes int) string {
 	x = b.node("Cast", []string{x}, onnx.Attr("to", onnx.Int64))
 	switch {
@@ -203,14 +205,20 @@ func (b *builder) oneHot(x string, out tensor, classes int) string {
 	case out.last:
 		x = b.node("Transpose", []string{x}, onnx.Attr("perm", []int{0, 3, 1, 2}))
 	}
-	each := make([]int64, classes)
+	if classes == 2 {
+		white := b.node("Cast", []string{b.node("Equal", []string{x, b.int64s("white", 255)})}, onnx.Attr("to", onnx.Int64))
+		x = b.node("Sub", []string{x, b.node("Mul", []string{white, b.int64s("too_much", 254)})})
+	}
+	each, none := make([]int64, classes+1), make([]float32, classes+1)
 	for i := range each {
 		each[i] = int64(i)
 	}
+	each[classes], none[classes] = math.MinInt64, 0.5
 	t := onnx.IntTensor(b.prefix+"classes", each...)
-	t.Dims = []int64{1, int64(classes), 1, 1}
+	t.Dims = []int64{1, int64(classes) + 1, 1, 1}
 	b.Weights = append(b.Weights, t)
-	return b.node("Cast", []string{b.node("Equal", []string{x, t.Name})}, onnx.Attr("to", onnx.Float32))
+	x = b.node("Cast", []string{b.node("Equal", []string{x, t.Name})}, onnx.Attr("to", onnx.Float32))
+	return b.node("Add", []string{x, b.floats("none", []int{1, classes + 1, 1, 1}, none...)})
 }
 
 // unsqueeze puts an axis for channels, 1 long, behind the first.
