@@ -251,6 +251,9 @@ func (f *foreign) readTail(v onnx.Value) {
 			if f.kind == ofLogits && !exclusive {
 				f.kind, f.independent = activation(producers, n)
 				f.activated = f.kind != ofLogits
+				if !slices.Contains(keepers, n.Op) && !slices.Contains(summers, n.Op) {
+					f.tail = n.Op + called(n.Name)
+				}
 			}
 		}
 		return
@@ -262,6 +265,9 @@ var keepers = []string{
 	"Identity", "Cast", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Split", "Pad", "Reshape", "Flatten", "Clip", "Resize", "Upsample",
 	"DepthToSpace", "AveragePool", "MaxPool", "Concat", "Dropout",
 }
+
+// summers are the operators that a network ends in when it gives logits.
+var summers = []string{"Conv", "ConvTranspose", "Add", "BatchNormalization", "InstanceNormalization", "MatMul", "Gemm", "DequantizeLinear", "Softmax", "Sigmoid", "HardSigmoid"}
 
 // activation returns what the numbers of a node are that does not end in an activation itself, but may cut, pad or resize what does.
 func activation(producers map[string]*onnx.Node, n *onnx.Node) (of kind, independent bool) {
@@ -527,6 +533,9 @@ func (f *foreign) decide(spec *Spec, card cards.Card, cfg Config) error {
 		case len(names) == 0:
 			names = append([]string{"background"}, classNames(nil, f.out.channels+1)[1:]...)
 		}
+	}
+	if f.tail != "" && f.out.channels == 1 {
+		spec.warn("the model ends in %s, and what it gives is taken for a logit, foreground above 0: export it without that step if it is a probability", f.tail)
 	}
 	var err error
 	if f.classes, err = named(names, f.channels()); err != nil {

@@ -78,6 +78,18 @@ func TestActivationBeforeTheEnd(t *testing.T) {
 	}
 }
 
+// What comes of an operator that is not known to give logits is taken for them with a warning.
+func TestUnknownTailWarns(t *testing.T) {
+	needRuntime(t)
+	m := behind(guest{channels: 3, element: onnx.Float32, classes: 1, opset: 17}.model(), onnx.Float32, func(b *builder, x string) string {
+		return b.node("Sub", []string{b.floats("one", nil, 1), x})
+	})
+	s, _, err := labelsOf(t, m, "", Config{})
+	if err != nil || !slices.ContainsFunc(s.Warnings, func(w string) bool { return strings.Contains(w, "ends in Sub") }) {
+		t.Errorf("%v, %q", err, s.Warnings)
+	}
+}
+
 // A card's threshold is one of probabilities where the graph makes them, whether or not the last step is left out.
 func TestThresholdOfAnActivation(t *testing.T) {
 	needRuntime(t)

@@ -38,6 +38,7 @@ type foreign struct {
 	in, out     tensor
 	kind        kind
 	independent bool         // classes exclude each other not
+	tail        string       // the operator at its end, where that is none that logits come from
 	activated   bool         // its last step, before it was left out, or another before the end, makes probabilities
 	steps       []cards.Step // from bytes to what the network sees
 	first, last int          // pixels of the output before and behind the core
