@@ -238,3 +238,39 @@ func summaryIn(t *testing.T, dir string) *sink.Summary {
 	}
 	return s
 }
+
+// A posing model says that it is of a form.
+type posing struct {
+	*fakeModel
+	form string
+}
+
+func (m posing) Spec() unet.Spec {
+	s := m.fakeModel.Spec()
+	s.Form = m.form
+	return s
+}
+
+// TestKeptFormIsCompared: results of the same file that was read in another way are not kept in silence; those that do not say
+// how, of earlier versions, are.
+func TestKeptFormIsCompared(t *testing.T) {
+	path := syntheticSlide(t, 300)
+	cfg := NewDefaultConfig()
+	cfg.Out = t.TempDir()
+	for _, c := range []struct {
+		form  string
+		force bool
+		want  string // of the error; "": none
+	}{
+		{"", false, ""}, {"a", false, ""}, {"a", true, ""}, {"a", false, ""},
+		{"b", false, "holds results of model fake read in another way (card, output, classes, threshold or --fp16): give --force"},
+		{"b", true, ""}, {"b", false, ""},
+	} {
+		cfg.Force = c.force
+		p := Pipeline{Model: posing{&fakeModel{}, c.form}, Config: cfg}
+		err := p.Run(t.Context(), slide.Find(path))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

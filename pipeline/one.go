@@ -174,6 +174,8 @@ func (p *Pipeline) sameWork(plan Plan, kept *sink.Summary) error {
 	switch {
 	case kept.Model.SHA256 != spec.SHA256 || strings.HasSuffix(kept.Model.Name, unet.TTASuffix) != strings.HasSuffix(spec.Name, unet.TTASuffix):
 		return fmt.Errorf("of model %s, not %s", kept.Model.Name, spec.Name)
+	case kept.Model.Form != "" && kept.Model.Form != spec.Form: // results of earlier versions do not say
+		return fmt.Errorf("of model %s read in another way (card, output, classes, threshold or --fp16)", kept.Model.Name)
 	case mask.Overlap != plan.Overlap || plan.Overlap > 0 && plan.tileAsked && mask.Core != plan.Core:
 		return fmt.Errorf("of tiles of %d px that overlap by %d, not of %d by %d", mask.Core+mask.Overlap, mask.Overlap, plan.Core+plan.Overlap, plan.Overlap)
 	case mask.Level != plan.Level || mask.Scale != plan.Scale || mask.MPP != plan.MPP:
@@ -284,7 +286,7 @@ func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid, fingerprint string
 			Bounds: [4]int{b.Min.X, b.Min.Y, b.Dx(), b.Dy()},
 		},
 		Model: sink.ModelSummary{
-			Name: spec.Name, SHA256: spec.SHA256, Engine: spec.Engine, Stride: spec.Stride, Before: spec.Before, After: spec.After,
+			Name: spec.Name, SHA256: spec.SHA256, Form: spec.Form, Engine: spec.Engine, Stride: spec.Stride, Before: spec.Before, After: spec.After,
 			Classes: spec.Classes, MPP: spec.MPP, PassedOver: spec.PassedOver,
 		},
 		Mask: sink.MaskSummary{
