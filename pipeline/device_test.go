@@ -262,9 +262,13 @@ func TestKeptFormIsCompared(t *testing.T) {
 		force bool
 		want  string // of the error; "": none
 	}{
-		{"", false, ""}, {"a", false, ""}, {"a", true, ""}, {"a", false, ""},
+		{"", false, ""},
+		{"a", false, ""},
+		{"a", true, ""},
+		{"a", false, ""},
 		{"b", false, "holds results of model fake read in another way (card, output, classes, threshold or --fp16): give --force"},
-		{"b", true, ""}, {"b", false, ""},
+		{"b", true, ""},
+		{"b", false, ""},
 	} {
 		cfg.Force = c.force
 		p := Pipeline{Model: posing{&fakeModel{}, c.form}, Config: cfg}

@@ -193,15 +193,15 @@ func understand(name string, cfg Config) (m *onnx.Model, spec Spec, err error) {
 func formOf(m *onnx.Model, spec Spec, cfg Config) string {
 	sum := sha256.New()
 	if spec.Takes == "" { // as it stands
-		io.WriteString(sum, spec.SHA256)
+		sum.Write([]byte(spec.SHA256))
 	} else {
 		bare := *m
 		bare.Meta = nil
 		sum.Write(bare.Encode())
 	}
-	fmt.Fprintf(sum, "%q %+v %t", spec.Classes, spec.Geometry, cfg.Half)
+	sum.Write(fmt.Appendf(nil, "%q %+v %t", spec.Classes, spec.Geometry, cfg.Half))
 	if n := spec.normalise; n.per != nil {
-		fmt.Fprintf(sum, " %d %+v %+v", n.channels, n.before, *n.per)
+		sum.Write(fmt.Appendf(nil, " %d %+v %+v", n.channels, n.before, *n.per))
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }
