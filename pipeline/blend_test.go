@@ -143,7 +143,16 @@ func TestBlendedFile(t *testing.T) {
 	if err := p.Run(t.Context(), slide.Find(paths...)); err == nil || !strings.Contains(err.Error(), "of tiles of 80 px that overlap by 16, not of 144 by 16") {
 		t.Errorf("results of other tiles: %v", err)
 	}
-	p.Config.Overlap = 0
+	p.Config.Tile = 0 // whatever this machine's memory allows
+	summary = nil
+	if err := p.Run(t.Context(), slide.Find(paths...)); err != nil || summary == nil || summary.Mask.Core != 64 {
+		t.Errorf("tiles that the plan chose: %v, %+v", err, summary)
+	}
+	p.Config.Overlap = 32
+	if err := p.Run(t.Context(), slide.Find(paths...)); err == nil || !strings.Contains(err.Error(), "that overlap by 16, not of") {
+		t.Errorf("results of another overlap: %v", err)
+	}
+	p.Config.Tile, p.Config.Overlap = 128, 0
 	if err := p.Run(t.Context(), slide.Find(paths...)); err == nil || !strings.Contains(err.Error(), "give --overlap 32, to blend") {
 		t.Errorf("without an overlap: %v", err)
 	}

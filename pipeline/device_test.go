@@ -127,8 +127,8 @@ func keepBusy(t *testing.T, m *metered, b unet.Batching, slides int, size image.
 	return 1 - m.busy.Seconds()/took.Seconds(), 1 - asked/float64(m.runs.Load())
 }
 
-// TestOutOfMemoryStartsAgain: a slide whose tiles are too large for the device is started again with smaller ones, once;
-// its results are whole, and one warning tells of it. Later slides begin with tiles that fit.
+// TestOutOfMemoryStartsAgain: a slide whose tiles are too large for the device is started again with smaller ones,
+// until they fit; its results are whole, and one warning tells of it. Later slides begin with tiles that fit.
 func TestOutOfMemoryStartsAgain(t *testing.T) {
 	first, second := syntheticSlide(t, 1200), filepath.Join(t.TempDir(), "second.svs")
 	data, err := os.ReadFile(first)
@@ -177,7 +177,20 @@ func TestOutOfMemoryStartsAgain(t *testing.T) {
 		t.Errorf("summary.json warns %q of tiles of %d px", s.Warnings, s.Mask.Core)
 	}
 
-	// Once, and never in place of what the user asked for.
+	// As often as it takes, down to the smallest tiles.
+	processors := runtime.GOMAXPROCS(1) // that have one tile for all of the slide
+	_, warnings, tiles, err = run(&fakeModel{holds: 64}, func(*Config) {})
+	runtime.GOMAXPROCS(processors)
+	if err != nil || len(warnings) != 1 || len(tiles) < 4 || tiles[len(tiles)-1] > 64 {
+		t.Errorf("small tiles: %v, warnings %q, tiles of %v px", err, warnings, tiles)
+	}
+	for i := 1; i < len(tiles)-1; i++ { // the last is the second slide's
+		if tiles[i] >= tiles[i-1] {
+			t.Errorf("tiles of %v px", tiles)
+		}
+	}
+
+	// Not for ever, and never in place of what the user asked for.
 	_, warnings, _, err = run(&fakeModel{holds: 1}, func(*Config) {})
 	if !errors.Is(err, unet.ErrMemory) || len(warnings) == 0 || len(warnings) > 2 {
 		t.Errorf("no tile fits: %v, warnings %q", err, warnings)
@@ -224,4 +237,44 @@ func summaryIn(t *testing.T, dir string) *sink.Summary {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// A posing model says that it is of a form.
+type posing struct {
+	*fakeModel
+	form string
+}
+
+func (m posing) Spec() unet.Spec {
+	s := m.fakeModel.Spec()
+	s.Form = m.form
+	return s
+}
+
+// TestKeptFormIsCompared: results of the same file that was read in another way are not kept in silence; those that do not say
+// how, of earlier versions, are.
+func TestKeptFormIsCompared(t *testing.T) {
+	path := syntheticSlide(t, 300)
+	cfg := NewDefaultConfig()
+	cfg.Out = t.TempDir()
+	for _, c := range []struct {
+		form  string
+		force bool
+		want  string // of the error; "": none
+	}{
+		{"", false, ""},
+		{"a", false, ""},
+		{"a", true, ""},
+		{"a", false, ""},
+		{"b", false, "holds results of model fake read in another way (card, output, classes, threshold or --fp16): give --force"},
+		{"b", true, ""},
+		{"b", false, ""},
+	} {
+		cfg.Force = c.force
+		p := Pipeline{Model: posing{&fakeModel{}, c.form}, Config: cfg}
+		err := p.Run(t.Context(), slide.Find(path))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
 }

@@ -123,9 +123,16 @@ func (p *Pipeline) one(ctx context.Context, path string, res *results) (end Slid
 		p.Events.warn(path, w)
 	}
 	summary, err := p.write(ctx, s, end.Dir, fingerprint)
-	if errors.Is(err, unet.ErrMemory) && p.smaller(s) {
+	for first := true; errors.Is(err, unet.ErrMemory); first = false {
+		large := s.plan.Core
+		if !p.smaller(s) {
+			break
+		}
 		p.Events.slideBegin(SlideBegin{Slide: path, Plan: s.plan})
-		p.Events.warn(path, s.warnings[len(s.warnings)-1])
+		if first {
+			s.warn("the network ran out of memory with tiles of %d px: the slide was started again with smaller ones", large)
+			p.Events.warn(path, s.warnings[len(s.warnings)-1])
+		}
 		summary, err = p.write(ctx, s, end.Dir, fingerprint)
 	}
 	if err != nil {
@@ -145,7 +152,6 @@ func (p *Pipeline) smaller(s *subject) bool {
 	if err != nil || plan.Core >= s.plan.Core || plan.Check() != nil {
 		return false
 	}
-	s.warn("the network ran out of memory with tiles of %d px: the slide was started again with %d px", s.plan.Core, plan.Core)
 	s.plan = plan
 	p.below.Store(int64(below))
 	return true
@@ -161,13 +167,16 @@ func absolute(path string) (string, error) {
 }
 
 // sameWork reports how results that are there differ from what this run would write. Workers and memory do not
-// matter, nor do tiles but those that are blended: they do not change the labels.
+// matter, nor do tiles, which do not change the labels; where they are blended they do a little, and then those that
+// --tile asks for must be the same ones.
 func (p *Pipeline) sameWork(plan Plan, kept *sink.Summary) error {
 	spec, mask := p.Model.Spec(), kept.Mask
 	switch {
 	case kept.Model.SHA256 != spec.SHA256 || strings.HasSuffix(kept.Model.Name, unet.TTASuffix) != strings.HasSuffix(spec.Name, unet.TTASuffix):
 		return fmt.Errorf("of model %s, not %s", kept.Model.Name, spec.Name)
-	case mask.Overlap != plan.Overlap || plan.Overlap > 0 && mask.Core != plan.Core:
+	case kept.Model.Form != "" && kept.Model.Form != spec.Form: // results of earlier versions do not say
+		return fmt.Errorf("of model %s read in another way (card, output, classes, threshold or --fp16)", kept.Model.Name)
+	case mask.Overlap != plan.Overlap || plan.Overlap > 0 && plan.tileAsked && mask.Core != plan.Core:
 		return fmt.Errorf("of tiles of %d px that overlap by %d, not of %d by %d", mask.Core+mask.Overlap, mask.Overlap, plan.Core+plan.Overlap, plan.Overlap)
 	case mask.Level != plan.Level || mask.Scale != plan.Scale || mask.MPP != plan.MPP:
 		return fmt.Errorf("at %.4g µm/px (level %d × %.4g), not %.4g (level %d × %.4g)", mask.MPP, mask.Level, mask.Scale, plan.MPP, plan.Level, plan.Scale)
@@ -277,7 +286,7 @@ func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid, fingerprint string
 			Bounds: [4]int{b.Min.X, b.Min.Y, b.Dx(), b.Dy()},
 		},
 		Model: sink.ModelSummary{
-			Name: spec.Name, SHA256: spec.SHA256, Engine: spec.Engine, Stride: spec.Stride, Before: spec.Before, After: spec.After,
+			Name: spec.Name, SHA256: spec.SHA256, Form: spec.Form, Engine: spec.Engine, Stride: spec.Stride, Before: spec.Before, After: spec.After,
 			Classes: spec.Classes, MPP: spec.MPP, PassedOver: spec.PassedOver,
 		},
 		Mask: sink.MaskSummary{

@@ -49,7 +49,8 @@ type SlideSummary struct {
 // ModelSummary says which model it was, and on what it ran.
 type ModelSummary struct {
 	Name    string   `json:"name"`
-	SHA256  string   `json:"sha256"`
+	SHA256  string   `json:"sha256"`         // of the file
+	Form    string   `json:"form,omitempty"` // SHA-256 of the file and of how card and flags have it read; "": not recorded
 	Engine  string   `json:"engine"`
 	Stride  int      `json:"stride"`
 	Before  int      `json:"before"`

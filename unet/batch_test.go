@@ -294,6 +294,95 @@ func TestBatchMemory(t *testing.T) {
 	}
 }
 
+// A mortal engine fails for good after some predictions.
+type mortal struct {
+	*inverter
+	lives atomic.Int64
+	with  error
+}
+
+func (m *mortal) Predict(ctx context.Context, n int, in, out []byte) error {
+	if m.lives.Add(-1) < 0 {
+		return m.with
+	}
+	return m.inverter.Predict(ctx, n, in, out)
+}
+
+// A device that fails gets no more tiles: the others do its own. When none is left
+// all callers, those that wait too, hear why; one tile that is too large, or a caller that leaves, is no failure of the device.
+func TestSeveralLoseDevices(t *testing.T) {
+	burnt, lost := errors.New("device a has burnt"), errors.New("device b is lost")
+	for _, c := range []struct {
+		name string
+		a, b int64 // lives
+		want []error
+	}{
+		{"one at once", 0, 1000, nil},
+		{"one later", 7, 1000, nil},
+		{"both", 7, 20, []error{burnt, lost}},
+		{"both at once", 0, 0, []error{burnt, lost}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := &mortal{inverter: &inverter{name: "a", takes: time.Millisecond}, with: burnt}
+				b := &mortal{inverter: &inverter{name: "b", takes: 9 * time.Millisecond}, with: lost}
+				a.lives.Store(c.a)
+				b.lives.Store(c.b)
+				batching := Batching{Pixels: 1, Most: 1, Runs: 1}
+				m := several([]Engine{Batch(a, batching), Batch(b, batching)})
+				var done atomic.Int64
+				for i := range 100 {
+					go func() {
+						in, want := inverted(uint64(i), 4)
+						got := make([]byte, len(want))
+						err := m.Predict(t.Context(), 1, in, got)
+						if done.Add(1); err == nil && !bytes.Equal(got, want) || err != nil && c.want == nil {
+							t.Errorf("tile %d: %v", i, err)
+						}
+						for _, why := range c.want {
+							if err != nil && !errors.Is(err, why) {
+								t.Errorf("tile %d: %v, want %v", i, err, why)
+							}
+						}
+					}()
+				}
+				time.Sleep(time.Minute)
+				if done.Load() != 100 {
+					t.Fatalf("%d of 100 callers came back", done.Load())
+				}
+				warnings := m.Spec().Warnings
+				if len(warnings) == 0 || !strings.HasPrefix(warnings[0], "a failed, ") {
+					t.Errorf("warnings %q", warnings)
+				}
+				in, want := inverted(1, 4)
+				if err := m.Predict(t.Context(), 1, in, make([]byte, len(want))); (err != nil) != (c.want != nil) {
+					t.Errorf("afterwards: %v", err)
+				}
+				if got := int64(len(a.runs)); got != c.a {
+					t.Errorf("a predicted %d times, want %d", got, c.a)
+				}
+			})
+		})
+	}
+	t.Run("no failure", func(t *testing.T) {
+		a := &mortal{inverter: &inverter{name: "a"}, with: ErrMemory}
+		m := several([]Engine{a, &inverter{name: "b"}})
+		in, want := inverted(1, 4)
+		if err := m.Predict(t.Context(), 1, in, make([]byte, len(want))); !errors.Is(err, ErrMemory) {
+			t.Errorf("%v, want out of memory", err)
+		}
+		ctx, end := context.WithCancelCause(t.Context())
+		end(burnt)
+		a.with = burnt
+		if err := m.Predict(ctx, 1, in, make([]byte, len(want))); !errors.Is(err, burnt) {
+			t.Errorf("%v, want the cause", err)
+		}
+		if warnings := m.Spec().Warnings; len(warnings) > 0 {
+			t.Errorf("warnings %q", warnings)
+		}
+	})
+}
+
 // Several devices share out what comes by how fast they are; an error of one reaches its caller, and Close all of them.
 func TestSeveralShareOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -332,6 +421,8 @@ func TestSeveralShareOut(t *testing.T) {
 		if err := m.Predict(t.Context(), 1, in, make([]byte, len(want))); err == nil {
 			t.Error("no error")
 		}
+		slow.fail, fast.fail = nil, nil
+		m = several([]Engine{Batch(fast, batching), Batch(slow, batching)}) // the other one has no engine left
 		ctx, end := context.WithCancel(t.Context())
 		fast.takes, slow.takes = time.Hour, time.Hour
 		for i := range 12 {

@@ -698,3 +698,68 @@ func TestCheckOfBioimageModel(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// The form of a model tells apart whatever changes its labels or what they are called, though the file is the same; and nothing else.
+func TestForm(t *testing.T) {
+	m := guest{channels: 3, element: onnx.Float32, classes: 1, opset: 17}.model()
+	out := m.Graph.Outputs[0]
+	m.Graph.Nodes = append(m.Graph.Nodes, &onnx.Node{Op: "Neg", Inputs: []string{out.Name}, Outputs: []string{"negated"}})
+	negated := out
+	negated.Name = "negated"
+	m.Graph.Outputs = append(m.Graph.Outputs, negated)
+	path := writeFile(t, m.Encode())
+	card := func(name, preprocessing, threshold string) string {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), "rdf.yaml")
+		text := fmt.Sprintf("format_version: 0.4.9\ntype: model\nname: %s\ninputs: [{name: picture, axes: bcyx, preprocessing: [%s]}]\n"+
+			"outputs: [{name: %s, axes: bcyx, postprocessing: [{name: sigmoid}, {name: binarize, kwargs: {threshold: %s}}]}]\n", name, preprocessing, out.Name, threshold)
+		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	const linear, perImage = "{name: scale_linear, kwargs: {gain: %s, offset: 3, axes: yx}}", "{name: zero_mean_unit_variance, kwargs: {mode: per_sample, axes: yx, eps: %s}}"
+	step := func(format, v string) string { return fmt.Sprintf(format, v) }
+	own := Config{Output: out.Name}
+	carded := func(file string) Config { return Config{Output: out.Name, Card: file} }
+	trained := writeModel(t, Architecture{Depth: 1, Base: 2, Classes: 2, Seed: 3})
+	forms := map[string]string{}
+	for _, c := range []struct {
+		what, model string
+		cfg         Config
+		like        string // what it has the form of; "": of none before it
+	}{
+		{"the file", path, own, ""},
+		{"again", path, own, "the file"},
+		{"its classes, named", path, Config{Output: out.Name, Classes: []string{"background", "foreground"}}, "the file"},
+		{"other classes", path, Config{Output: out.Name, Classes: []string{"background", "nucleus"}}, ""},
+		{"other output", path, Config{Output: "negated"}, ""},
+		{"half precision", path, Config{Output: out.Name, Half: true}, ""},
+		{"card", path, carded(card("a", step(linear, "0.5"), "0.4")), ""},
+		{"card of another name", path, carded(card("b", step(linear, "0.5"), "0.4")), "card"},
+		{"threshold", path, carded(card("a", step(linear, "0.5"), "0.41")), ""},
+		{"normalisation", path, carded(card("a", step(linear, "0.25"), "0.4")), ""},
+		{"by the image", path, carded(card("a", step(perImage, "1.0e-6"), "0.4")), ""},
+		{"by the image, again", path, carded(card("a", step(perImage, "1.0e-6"), "0.4")), "by the image"},
+		{"by the image, otherwise", path, carded(card("a", step(perImage, "1.0e-2"), "0.4")), ""},
+		{"microtome's own", trained, Config{}, ""},
+		{"microtome's own, a card", trained, carded(card("c", step(linear, "0.5"), "0.3")), "microtome's own"},
+		{"microtome's own, other classes", trained, Config{Classes: []string{"no", "yes"}}, ""},
+		{"built in", "passthrough", Config{}, ""},
+	} {
+		_, spec, err := understand(c.model, c.cfg)
+		if err != nil {
+			t.Fatalf("%s: %v", c.what, err)
+		}
+		for other, form := range forms {
+			if same := form == spec.Form; same && c.like == "" {
+				t.Errorf("%s has the form of %s", c.what, other)
+			}
+		}
+		if c.like == "" {
+			forms[c.what] = spec.Form
+		} else if spec.Form != forms[c.like] {
+			t.Errorf("%s has not the form of %s", c.what, c.like)
+		}
+	}
+}

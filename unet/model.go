@@ -16,6 +16,7 @@ type Spec struct {
 	MPP      float64  // µm a pixel that the model was made for; 0: any
 	Input    int      // edge of the input that the model insists on, px; 0: any that the geometry allows
 	SHA256   string   // of the model's file
+	Form     string   // SHA-256 of the model as it is read: its file, and what card and flags make of that
 	Size     int64    // of the model's file, bytes
 	Engine   string   // what runs it, such as "onnxruntime 1.30.0, cpu"
 	Logits   int      // channels of the logits: one a class, or 1 for two classes

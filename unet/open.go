@@ -181,7 +181,29 @@ func understand(name string, cfg Config) (m *onnx.Model, spec Spec, err error) {
 	if spec.Name == "" {
 		spec.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
 	}
+	if err == nil {
+		spec.Form = formOf(m, spec, cfg)
+	}
 	return m, spec, err
+}
+
+// formOf sums up all that the labels of a model follow from: its graph, in microtome's form, which has the normalisation, the output and
+// the threshold in it; what the classes are called; and what is normalised by the slide. Names and descriptions do not matter. The
+// graph that a file in microtome's form holds is the file's own.
+func formOf(m *onnx.Model, spec Spec, cfg Config) string {
+	sum := sha256.New()
+	if spec.Takes == "" { // as it stands
+		sum.Write([]byte(spec.SHA256))
+	} else {
+		bare := *m
+		bare.Meta = nil
+		sum.Write(bare.Encode())
+	}
+	sum.Write(fmt.Appendf(nil, "%q %+v %t", spec.Classes, spec.Geometry, cfg.Half))
+	if n := spec.normalise; n.per != nil {
+		sum.Write(fmt.Appendf(nil, " %d %+v %+v", n.channels, n.before, *n.per))
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // yield drops from a file's metadata what a card tells that the user named: it goes before the metadata, as one that just stands beside
