@@ -264,7 +264,7 @@ func (r *rewriter) asFloats(name string) {
 // It reports false where what the convolution takes cannot be had as bytes.
 func (r *rewriter) conv(n *onnx.Node) bool {
 	x, ok := r.asBytes(n.Input(0))
-	if !ok {
+	if w := r.g.Weight(n.Input(1)); !ok || int64(len(x.scale)) != n.Int("group", 1)*w.Dims[1] {
 		return false
 	}
 	out := n.Outputs[0]
@@ -480,8 +480,24 @@ func channelsOf(g *onnx.Graph, name string) int {
 				sum += c
 			}
 			return sum
-		case slices.Contains([]string{"Relu", "LeakyRelu", "MaxPool", "AveragePool", "Resize", "Slice", "Sigmoid", "Clip", "BatchNormalization", "InstanceNormalization", "Add", "Mul", "Sub", "Cast", "Elu", "PRelu", "HardSwish", "Identity"}, n.Op):
+		case slices.Contains([]string{"Relu", "LeakyRelu", "MaxPool", "AveragePool", "Resize", "Slice", "Sigmoid", "Clip", "BatchNormalization", "InstanceNormalization", "Cast", "Elu", "PRelu", "HardSwish", "Identity"}, n.Op):
 			name = n.Input(0)
+		case slices.Contains([]string{"Add", "Mul", "Sub", "Div"}, n.Op): // one may have a channel for all of the other, as a gate has
+			most := 0
+			for _, in := range n.Inputs {
+				c := channelsOf(g, in)
+				if w := g.Weight(in); w != nil {
+					c = 1
+					if len(w.Dims) >= 3 {
+						c = int(w.Dims[len(w.Dims)-3])
+					}
+				}
+				if c == 0 {
+					return 0
+				}
+				most = max(most, c)
+			}
+			return most
 		case n.Op == "Transpose" && slices.Equal(n.Ints("perm"), []int64{0, 3, 1, 2}) && len(g.Inputs) == 1 && n.Input(0) == g.Inputs[0].Name:
 			return int(max(g.Inputs[0].Dims[3].N, 0))
 		default:
