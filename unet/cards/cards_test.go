@@ -1,11 +1,11 @@
 package cards_test
 
 import (
-	"slices"
 	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
