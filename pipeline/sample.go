@@ -113,7 +113,7 @@ func tissue(m *image.RGBA, scanned image.Rectangle) (found []image.Point, glass 
 	}
 	threshold := otsu(histogram)
 	// A pixel beside black is part of it, as pictures are averaged from larger ones.
-	besideBlack := func(x, y int) bool {
+	beside := func(x, y int) bool {
 		for v := max(y-1, m.Rect.Min.Y); v < min(y+2, m.Rect.Max.Y); v++ {
 			for u := max(x-1, m.Rect.Min.X); u < min(x+2, m.Rect.Max.X); u++ {
 				if at(u, v) < unscanned {
@@ -125,7 +125,10 @@ func tissue(m *image.RGBA, scanned image.Rectangle) (found []image.Point, glass 
 	}
 	for y := scanned.Min.Y; y < scanned.Max.Y; y++ {
 		for x := scanned.Min.X; x < scanned.Max.X; x++ {
-			if (threshold < 0 || (at(x, y) > threshold) == brighter) && !(glass && besideBlack(x, y)) {
+			if glass && beside(x, y) {
+				continue
+			}
+			if threshold < 0 || (at(x, y) > threshold) == brighter {
 				found = append(found, image.Pt(x, y))
 			}
 		}

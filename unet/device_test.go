@@ -99,10 +99,11 @@ func TestEnginesOfAModel(t *testing.T) {
 		}
 		return o["trt_engine_cache_path"]
 	}
-	if folder(1) != folder(1) {
+	first, again, other := folder(1), folder(1), folder(2)
+	if first != again {
 		t.Error("a model does not find its engine again")
 	}
-	if folder(1) == folder(2) {
+	if first == other {
 		t.Error("models of other weights share an engine")
 	}
 }

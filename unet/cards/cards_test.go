@@ -172,7 +172,7 @@ func TestSteps(t *testing.T) {
 	} {
 		equal := make([]float32, 999)
 		for i := range equal {
-			equal[i] = 0.1 // whose mean is not exact
+			equal[i] = 0.1
 		}
 		other := [][]float32{{-3, 0.1, 250}}
 		step.Fit([][]float32{equal}).Apply(other)

@@ -111,9 +111,6 @@ func (s Step) measure(values []float32) (shift, width float64) {
 		sum += float64(v)
 	}
 	mean := sum / n
-	if slices.Min(values) == slices.Max(values) {
-		return mean, 0 // the mean is rounded, so that the sum of squares may not be
-	}
 	for _, v := range values {
 		squares += (float64(v) - mean) * (float64(v) - mean)
 	}

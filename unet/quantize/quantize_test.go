@@ -303,7 +303,7 @@ func TestEveryConvolutionButTheLastIsOnBytes(t *testing.T) {
 func TestGates(t *testing.T) {
 	needRuntime(t)
 	for _, inputs := range [][]string{{"psi", "features"}, {"features", "psi"}} {
-		r := rand.New(rand.NewPCG(1, 7))
+		r := rand.New(rand.NewPCG(1, 4))
 		weight := func(name string, dims ...int) *onnx.Tensor {
 			v := make([]float32, dims[0]*dims[1])
 			for i := range v {
@@ -344,7 +344,7 @@ func TestGates(t *testing.T) {
 		m.Set("microtome.stride", "1")
 		plain := open(t, m)
 		c := NewDefaultConfig()
-		c.Agree = 0.9
+		c.Agree = 0.5 // all on bytes
 		made, report, err := Int8(t.Context(), m, tilesOf(plain, 64, 4), c)
 		if err != nil {
 			t.Fatal(err)
