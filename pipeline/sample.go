@@ -35,10 +35,18 @@ func (s *subject) sample(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	size, region := s.plan.Size, s.plan.Region
+	b, t := s.view.Bounds(), thumb.Rect.Max
+	scanned := image.Rectangle{ // pixels that are scanned as a whole
+		Min: image.Pt((b.Min.X*t.X+size.X-1)/size.X, (b.Min.Y*t.Y+size.Y-1)/size.Y),
+		Max: image.Pt(b.Max.X*t.X/size.X, b.Max.Y*t.Y/size.Y),
+	}
+	if both := region.Intersect(b); !both.Empty() {
+		region = both
+	}
+	found, glass := tissue(thumb, scanned)
 	var places []image.Point // of tissue, px of the working resolution
-	for _, at := range tissue(thumb) {
-		x, y := (2*at.X+1)*size.X/(2*thumb.Rect.Dx()), (2*at.Y+1)*size.Y/(2*thumb.Rect.Dy())
-		if pt := image.Pt(x, y); pt.In(region) {
+	for _, at := range found {
+		if pt := image.Pt((2*at.X+1)*size.X/(2*t.X), (2*at.Y+1)*size.Y/(2*t.Y)); pt.In(region) {
 			places = append(places, pt)
 		}
 	}
@@ -53,43 +61,79 @@ func (s *subject) sample(ctx context.Context) ([]byte, error) {
 		if err := s.view.Read(ctx, square, image.Rect(0, 0, sampleEdge, sampleEdge).Add(at).Sub(image.Pt(sampleEdge/2, sampleEdge/2))); err != nil {
 			return nil, err
 		}
-		pixels = append(pixels, square...)
+		for k := 0; k < len(square); k += 3 {
+			if p := square[k : k+3]; !glass || luma(p) >= unscanned {
+				pixels = append(pixels, p...)
+			}
+		}
+	}
+	if len(pixels) == 0 {
+		return square, nil
 	}
 	return pixels, nil
 }
 
-// tissue returns the pixels of a picture that are no background, by rows: those on the other side of Otsu's threshold of
-// brightness than the edge of the scale that most pixels are near to. Of an even picture all are.
-func tissue(m *image.RGBA) []image.Point {
+// unscanned is the brightness below which scanners and formats leave what was not scanned: black, but for what compression
+// adds. No stain is as dark.
+const unscanned = 8
+
+// luma returns the brightness of an RGB pixel, 0 … 255.
+func luma(p []byte) int {
+	return (299*int(p[0]) + 587*int(p[1]) + 114*int(p[2]) + 500) / 1000
+}
+
+// tissue returns the pixels of the scanned part of a picture that are no background, by rows, and whether the background is
+// bright glass. On glass, tissue is the darker side of Otsu's threshold of brightness, and black was not scanned. Without
+// glass black may be the background itself, as in fluorescence: tissue is then on the other side of the threshold than the
+// edge of the scale that most pixels are near to. Of an even picture all are.
+func tissue(m *image.RGBA, scanned image.Rectangle) (found []image.Point, glass bool) {
+	scanned = scanned.Intersect(m.Rect)
+	at := func(x, y int) int { return luma(m.Pix[m.PixOffset(x, y):]) }
 	var histogram [256]int
-	b := m.Rect
-	luma := func(x, y int) int {
-		p := m.Pix[m.PixOffset(x, y):]
-		return (299*int(p[0]) + 587*int(p[1]) + 114*int(p[2]) + 500) / 1000
-	}
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
-			histogram[luma(x, y)]++
+	for y := scanned.Min.Y; y < scanned.Max.Y; y++ {
+		for x := scanned.Min.X; x < scanned.Max.X; x++ {
+			histogram[at(x, y)]++
 		}
 	}
-	threshold := otsu(histogram)
-	dark, bright := 0, 0 // pixels near to black and to white
+	black, dark, bright := 0, 0, 0 // pixels that may be unscanned, others near to black, and near to white
 	for v, n := range histogram {
-		if v < 64 {
+		switch {
+		case v < unscanned:
+			black += n
+		case v < 64:
 			dark += n
-		} else if v >= 192 {
+		case v >= 192:
 			bright += n
 		}
 	}
-	var found []image.Point
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
-			if v := luma(x, y); threshold < 0 || (v > threshold) == (dark > bright) {
-				found = append(found, image.Pt(x-b.Min.X, y-b.Min.Y))
+	glass = bright > dark
+	brighter := !glass && black+dark > bright
+	if glass {
+		clear(histogram[:unscanned])
+	}
+	threshold := otsu(histogram)
+	// A pixel beside black is part of it, as pictures are averaged from larger ones.
+	beside := func(x, y int) bool {
+		for v := max(y-1, m.Rect.Min.Y); v < min(y+2, m.Rect.Max.Y); v++ {
+			for u := max(x-1, m.Rect.Min.X); u < min(x+2, m.Rect.Max.X); u++ {
+				if at(u, v) < unscanned {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	for y := scanned.Min.Y; y < scanned.Max.Y; y++ {
+		for x := scanned.Min.X; x < scanned.Max.X; x++ {
+			if glass && beside(x, y) {
+				continue
+			}
+			if threshold < 0 || (at(x, y) > threshold) == brighter {
+				found = append(found, image.Pt(x, y))
 			}
 		}
 	}
-	return found
+	return found, glass
 }
 
 // otsu returns the value that parts a histogram into two groups, up to it and above, that differ most from each other (Otsu

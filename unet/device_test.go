@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"microtome/internal/shared"
+	"microtome/unet/onnx"
 )
 
 func TestDeviceNames(t *testing.T) {
@@ -51,12 +52,12 @@ func TestProviderOptions(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", cache)
 	t.Setenv("HOME", cache)
 	for _, half := range []bool{false, true} {
-		o, err := device{kind: tensorRTName, index: "2", half: half}.tensorRTOptions()
+		o, err := device{kind: tensorRTName, index: "2", half: half}.tensorRTOptions([]byte("model"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		dir := o["trt_engine_cache_path"]
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() || !strings.HasPrefix(dir, cache) || !strings.HasSuffix(dir, filepath.Join("microtome", "tensorrt")) {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() || !strings.HasPrefix(dir, cache) || filepath.Dir(dir) != o["trt_timing_cache_path"] {
 			t.Errorf("engines are kept in %q, %v", dir, err)
 		}
 		if want := map[bool]string{false: "0", true: "1"}[half]; o["trt_fp16_enable"] != want || o["device_id"] != "2" || o["trt_engine_cache_enable"] != "1" {
@@ -71,9 +72,39 @@ func TestProviderOptions(t *testing.T) {
 	}
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(cache, "file"))
 	if runtime.GOOS == "linux" {
-		if _, err := (device{kind: tensorRTName, index: "0"}).tensorRTOptions(); err == nil {
+		if _, err := (device{kind: tensorRTName, index: "0"}).tensorRTOptions(nil); err == nil {
 			t.Error("a file in the place of the cache")
 		}
+	}
+}
+
+// An engine of TensorRT holds the weights of its model, and ONNX Runtime names it after the names in the graph: models
+// that differ in nothing but weights must not find each other's.
+func TestEnginesOfAModel(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	t.Setenv("HOME", cache)
+	folder := func(seed uint64) string {
+		data, err := Architecture{Depth: 1, Base: 2, Classes: 2, Seed: seed}.ONNX()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := onnx.Decode(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := device{kind: tensorRTName, index: "0"}.tensorRTOptions(only(m, m.Graph.Outputs[0].Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o["trt_engine_cache_path"]
+	}
+	first, again, other := folder(1), folder(1), folder(2)
+	if first != again {
+		t.Error("a model does not find its engine again")
+	}
+	if first == other {
+		t.Error("models of other weights share an engine")
 	}
 }
 

@@ -1,6 +1,8 @@
 package unet
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -57,7 +59,7 @@ func (d device) sessionOf(data []byte, inputs, outputs []string, blocked bool) (
 			return nil, fmt.Errorf("onnxruntime: %s", firstLine(err))
 		}
 	}
-	if err := d.append(options); err != nil {
+	if err := d.append(options, data); err != nil {
 		return nil, d.unavailable(err)
 	}
 	s, err := ort.NewDynamicAdvancedSessionWithONNXData(data, inputs, outputs, options)
@@ -80,13 +82,13 @@ func only(m *onnx.Model, output string) []byte {
 	return part.Encode()
 }
 
-// append adds the providers of the device, without which the CPU is used.
-func (d device) append(options *ort.SessionOptions) error {
+// append adds the providers of the device for a session of the model, without which the CPU is used.
+func (d device) append(options *ort.SessionOptions, model []byte) error {
 	switch d.kind {
 	case cudaName:
 		return d.appendCUDA(options)
 	case tensorRTName:
-		if err := d.appendTensorRT(options); err != nil {
+		if err := d.appendTensorRT(options, model); err != nil {
 			return err
 		}
 		return d.appendCUDA(options) // what TensorRT does not know
@@ -114,8 +116,8 @@ func (d device) cudaOptions() map[string]string {
 	return map[string]string{"device_id": d.index, "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 }
 
-func (d device) appendTensorRT(options *ort.SessionOptions) error {
-	o, err := d.tensorRTOptions()
+func (d device) appendTensorRT(options *ort.SessionOptions, model []byte) error {
+	o, err := d.tensorRTOptions(model)
 	if err != nil {
 		return err
 	}
@@ -131,14 +133,17 @@ func (d device) appendTensorRT(options *ort.SessionOptions) error {
 }
 
 // tensorRTOptions ask TensorRT to keep what it builds, which takes it minutes for each size of tile, in the user's
-// cache. Files there are named after the graph, the version of TensorRT and the GPU.
-func (d device) tensorRTOptions() (map[string]string, error) {
+// cache. ONNX Runtime names an engine after the names in the graph, not after its weights, which are in the engine: each
+// model has a folder for its own. How fast kernels are, which the timing cache holds, does not depend on weights.
+func (d device) tensorRTOptions(model []byte) (map[string]string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, fmt.Errorf("there is no folder for its engines: %w", err)
 	}
 	cache = filepath.Join(cache, "microtome", "tensorrt")
-	if err := os.MkdirAll(cache, 0o755); err != nil {
+	sum := sha256.Sum256(model)
+	engines := filepath.Join(cache, hex.EncodeToString(sum[:8]))
+	if err := os.MkdirAll(engines, 0o755); err != nil {
 		return nil, fmt.Errorf("there is no folder for its engines: %w", err)
 	}
 	half := "0"
@@ -147,7 +152,7 @@ func (d device) tensorRTOptions() (map[string]string, error) {
 	}
 	return map[string]string{
 		"device_id": d.index, "trt_fp16_enable": half,
-		"trt_engine_cache_enable": "1", "trt_engine_cache_path": cache,
+		"trt_engine_cache_enable": "1", "trt_engine_cache_path": engines,
 		"trt_timing_cache_enable": "1", "trt_timing_cache_path": cache,
 	}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -163,6 +164,20 @@ func TestSteps(t *testing.T) {
 				t.Errorf("%s of %v: %v, want %v", c.step.Op, c.in, planes[0], c.want)
 				break
 			}
+		}
+	}
+	// A step that was fitted to values without width gives 0 for others, too.
+	for _, step := range []cards.Step{
+		{Op: cards.Standardise, Eps: 1e-6}, {Op: cards.Standardise, Eps: 1e-6, Joint: true}, {Op: cards.Percentiles, Low: 1, High: 99, Eps: 1e-6},
+	} {
+		equal := make([]float32, 999)
+		for i := range equal {
+			equal[i] = 0.1
+		}
+		other := [][]float32{{-3, 0.1, 250}}
+		step.Fit([][]float32{equal}).Apply(other)
+		if !slices.Equal(other[0], []float32{0, 0, 0}) {
+			t.Errorf("%+v of an even image makes %v of others", step, other[0])
 		}
 	}
 	joint := cards.Step{Op: cards.Standardise, Joint: true}.Fit([][]float32{{0, 0}, {2, 2}})

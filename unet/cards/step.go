@@ -75,8 +75,8 @@ func pick(v []float64, channel int) float64 {
 	return v[min(channel, len(v)-1)]
 }
 
-// Fit makes of a step that depends on the image the linear one for an image of these planes. Values that are all equal
-// become 0.
+// Fit makes of a step that depends on the image the linear one for an image of these planes. Where they have no width, as of
+// values that are all equal, the step gives 0 for any value: 1 / Eps would blow up whatever else it is then applied to.
 func (s Step) Fit(planes [][]float32) Step {
 	out := Step{Op: Linear}
 	sets := make([][]float32, len(planes))
@@ -87,7 +87,7 @@ func (s Step) Fit(planes [][]float32) Step {
 	for _, values := range sets {
 		shift, width := s.measure(values)
 		gain := 0.0
-		if width+s.Eps > 0 {
+		if width > 0 && width+s.Eps > 0 {
 			gain = 1 / (width + s.Eps)
 		}
 		out.Gain, out.Offset = append(out.Gain, gain), append(out.Offset, -shift*gain)

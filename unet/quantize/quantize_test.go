@@ -299,6 +299,79 @@ func TestEveryConvolutionButTheLastIsOnBytes(t *testing.T) {
 	}
 }
 
+// An attention gate multiplies all channels by one, in either order: what is behind it has the channels of the others.
+func TestGates(t *testing.T) {
+	needRuntime(t)
+	for _, inputs := range [][]string{{"psi", "features"}, {"features", "psi"}} {
+		r := rand.New(rand.NewPCG(1, 4))
+		weight := func(name string, dims ...int) *onnx.Tensor {
+			v := make([]float32, dims[0]*dims[1])
+			for i := range v {
+				v[i] = float32(r.NormFloat64())
+			}
+			return onnx.FloatTensor(name, dims, v...)
+		}
+		node := func(op, out string, inputs []string, a ...onnx.Attribute) *onnx.Node {
+			return &onnx.Node{Op: op, Name: out, Inputs: inputs, Outputs: []string{out}, Attributes: a}
+		}
+		m := &onnx.Model{IR: 8, Opsets: []onnx.Opset{{Version: 17}}, Graph: &onnx.Graph{
+			Name:   "gate",
+			Inputs: []onnx.Value{onnx.NewValue("image", onnx.Uint8, "n", "h", "w", 3)},
+			Weights: []*onnx.Tensor{
+				weight("w.features", 8, 3, 1, 1), weight("w.psi", 1, 8, 1, 1), weight("w.behind", 8, 8, 1, 1), weight("w.head", 2, 8, 1, 1),
+				onnx.FloatTensor("middle", nil, 128), onnx.FloatTensor("scale", nil, 1./64),
+			},
+			Nodes: []*onnx.Node{
+				node("Transpose", "planes", []string{"image"}, onnx.Attr("perm", []int{0, 3, 1, 2})),
+				node("Cast", "values", []string{"planes"}, onnx.Attr("to", onnx.Float32)),
+				node("Sub", "centred", []string{"values", "middle"}),
+				node("Mul", "scaled", []string{"centred", "scale"}),
+				node("Conv", "features", []string{"scaled", "w.features"}),
+				node("Conv", "gate", []string{"features", "w.psi"}),
+				node("Sigmoid", "psi", []string{"gate"}),
+				node("Mul", "gated", inputs),
+				node("Conv", "behind", []string{"gated", "w.behind"}),
+				node("Relu", "active", []string{"behind"}),
+				node("Conv", "logits", []string{"active", "w.head"}),
+				node("ArgMax", "class", []string{"logits"}, onnx.Attr("axis", 1), onnx.Attr("keepdims", 0)),
+				node("Cast", "labels", []string{"class"}, onnx.Attr("to", onnx.Uint8)),
+			},
+			Outputs: []onnx.Value{onnx.NewValue("labels", onnx.Uint8, "n", "h", "w"), onnx.NewValue("logits", onnx.Float32, "n", 2, "h", "w")},
+		}}
+		for _, key := range []string{"microtome.before", "microtome.after"} {
+			m.Set(key, "0")
+		}
+		m.Set("microtome.stride", "1")
+		plain := open(t, m)
+		c := NewDefaultConfig()
+		c.Agree = 0.5 // all on bytes
+		made, report, err := Int8(t.Context(), m, tilesOf(plain, 64, 4), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report.Bytes() != 3 {
+			t.Errorf("%v: on bytes are %+v", inputs, report.Layers)
+		}
+		const edge = 64
+		s := newScene(7, edge, edge)
+		want, got := logits(t, plain, s, 0, 0, edge, edge), logits(t, open(t, made), s, 0, 0, edge, edge)
+		ones, differ := 0, 0
+		for i := range edge * edge {
+			label := want[edge*edge+i] > want[i]
+			if label {
+				ones++
+			}
+			if label != (got[edge*edge+i] > got[i]) {
+				differ++
+			}
+		}
+		if ones < edge*edge/10 || ones > edge*edge*9/10 || differ > edge*edge/25 {
+			t.Errorf("%v: %d of %d labels are others; %d are 1", inputs, differ, edge*edge, ones)
+		}
+		t.Logf("%v: %d of %d labels are others; %d are 1", inputs, differ, edge*edge, ones)
+	}
+}
+
 // Convolutions stay on floats until as many labels agree as is asked for.
 func TestSpareWhatHurts(t *testing.T) {
 	needRuntime(t)

@@ -41,6 +41,7 @@ type rewriter struct {
 	consumers map[string][]*onnx.Node
 	bytes     map[string]codes
 	floats    map[string]bool
+	channels  map[string]int    // of values; see channelsOf
 	multiple  map[string]int    // of what the width of a value is a multiple, for any size of tile
 	fed       map[string]string // bytes that convolutions take, as their DequantizeLinear gives them
 }
@@ -51,7 +52,7 @@ func toBytes(m *onnx.Model, ranges map[string]Range, chosen map[string]bool, lim
 	r := &rewriter{
 		g: g, ranges: ranges, chosen: chosen, limit: float64(limit), names: g.Names(), consumers: g.Consumers(),
 		out:      &onnx.Graph{Name: g.Name, Inputs: g.Inputs, Outputs: g.Outputs, Weights: slices.Clone(g.Weights)},
-		multiple: widths(m), bytes: map[string]codes{}, floats: map[string]bool{}, fed: map[string]string{},
+		multiple: widths(m), channels: channelsOf(g), bytes: map[string]codes{}, floats: map[string]bool{}, fed: map[string]string{},
 	}
 	for _, in := range g.Inputs {
 		r.floats[in.Name] = true
@@ -211,7 +212,7 @@ func (r *rewriter) asBytes(name string) (codes, bool) {
 		return c, true
 	}
 	seen, ok := r.ranges[name]
-	channels := channelsOf(r.g, name)
+	channels := r.channels[name]
 	if !ok || channels == 0 || !r.floats[name] {
 		return codes{}, false
 	}
@@ -264,7 +265,7 @@ func (r *rewriter) asFloats(name string) {
 // It reports false where what the convolution takes cannot be had as bytes.
 func (r *rewriter) conv(n *onnx.Node) bool {
 	x, ok := r.asBytes(n.Input(0))
-	if !ok {
+	if w := r.g.Weight(n.Input(1)); !ok || int64(len(x.scale)) != n.Int("group", 1)*w.Dims[1] {
 		return false
 	}
 	out := n.Outputs[0]
@@ -453,42 +454,53 @@ func activated(g *onnx.Graph, consumers map[string][]*onnx.Node, out string) str
 	return out
 }
 
-// channelsOf returns the channels of what a convolution gives, if only through other nodes; 0 where that is not known.
-func channelsOf(g *onnx.Graph, name string) int {
-	producers := g.Producers()
-	for range len(g.Nodes) {
-		n := producers[name]
-		switch {
-		case n == nil:
-			return 0
-		case n.Op == "Conv" || n.Op == "ConvTranspose":
-			w := g.Weight(n.Input(1))
-			if w == nil || len(w.Dims) != 4 {
-				return 0
+// channelsOf returns how many channels values have, for those where it follows from a convolution or the image before them.
+func channelsOf(g *onnx.Graph) map[string]int {
+	channels := map[string]int{}
+	of := func(name string) int { // 0: not known
+		if w := g.Weight(name); w != nil {
+			if len(w.Dims) < 3 {
+				return 1
 			}
-			if n.Op == "Conv" {
-				return int(w.Dims[0])
+			return int(w.Dims[len(w.Dims)-3])
+		}
+		return channels[name]
+	}
+	for _, n := range g.Nodes {
+		c := 0
+		switch n.Op {
+		case "Conv", "ConvTranspose":
+			if w := g.Weight(n.Input(1)); w != nil && len(w.Dims) == 4 && n.Op == "Conv" {
+				c = int(w.Dims[0])
+			} else if w != nil && len(w.Dims) == 4 {
+				c = int(w.Dims[1] * n.Int("group", 1))
 			}
-			return int(w.Dims[1] * n.Int("group", 1))
-		case n.Op == "Concat":
-			sum := 0
+		case "Concat":
+			if n.Int("axis", 0) != 1 || slices.ContainsFunc(n.Inputs, func(in string) bool { return of(in) == 0 }) {
+				continue
+			}
 			for _, in := range n.Inputs {
-				c := channelsOf(g, in)
-				if c == 0 {
-					return 0
-				}
-				sum += c
+				c += of(in)
 			}
-			return sum
-		case slices.Contains([]string{"Relu", "LeakyRelu", "MaxPool", "AveragePool", "Resize", "Slice", "Sigmoid", "Clip", "BatchNormalization", "InstanceNormalization", "Add", "Mul", "Sub", "Cast", "Elu", "PRelu", "HardSwish", "Identity"}, n.Op):
-			name = n.Input(0)
-		case n.Op == "Transpose" && slices.Equal(n.Ints("perm"), []int64{0, 3, 1, 2}) && len(g.Inputs) == 1 && n.Input(0) == g.Inputs[0].Name:
-			return int(max(g.Inputs[0].Dims[3].N, 0))
-		default:
-			return 0
+		case "Add", "Mul", "Sub", "Div": // an attention gate multiplies all channels by one
+			if slices.ContainsFunc(n.Inputs, func(in string) bool { return of(in) == 0 }) {
+				continue
+			}
+			for _, in := range n.Inputs {
+				c = max(c, of(in))
+			}
+		case "Relu", "LeakyRelu", "MaxPool", "AveragePool", "Resize", "Slice", "Sigmoid", "Clip", "BatchNormalization", "InstanceNormalization", "Cast", "Elu", "PRelu", "HardSwish", "Identity":
+			c = of(n.Input(0))
+		case "Transpose":
+			if slices.Equal(n.Ints("perm"), []int64{0, 3, 1, 2}) && len(g.Inputs) == 1 && n.Input(0) == g.Inputs[0].Name && len(g.Inputs[0].Dims) == 4 {
+				c = int(max(g.Inputs[0].Dims[3].N, 0))
+			}
+		}
+		if c > 0 {
+			channels[n.Outputs[0]] = c
 		}
 	}
-	return 0
+	return channels
 }
 
 // add appends a node with one output.
