@@ -114,15 +114,7 @@ func Decode(data []byte) (*Model, error) {
 			m.Opsets = append(m.Opsets, o)
 		case 14:
 			var e Entry
-			err = fields(f.body, func(f field) error {
-				switch f.id {
-				case 1:
-					e.Key = string(f.body)
-				case 2:
-					e.Value = string(f.body)
-				}
-				return nil
-			})
+			e, err = decodeEntry(f.body)
 			m.Meta = append(m.Meta, e)
 		default:
 			m.rest = append(m.rest, f.whole...)
@@ -136,6 +128,20 @@ func Decode(data []byte) (*Model, error) {
 		return nil, ErrDamaged
 	}
 	return m, nil
+}
+
+// decodeEntry reads a StringStringEntryProto.
+func decodeEntry(b []byte) (e Entry, err error) {
+	err = fields(b, func(f field) error {
+		switch f.id {
+		case 1:
+			e.Key = string(f.body)
+		case 2:
+			e.Value = string(f.body)
+		}
+		return nil
+	})
+	return e, err
 }
 
 func decodeGraph(b []byte) (*Graph, error) {
@@ -269,15 +275,9 @@ func decodeTensor(b []byte) (*Tensor, error) {
 			}
 		case 13:
 			var e Entry
-			err = fields(f.body, func(f field) error {
-				switch f.id {
-				case 1:
-					e.Key = string(f.body)
-				case 2:
-					e.Value = string(f.body)
-				}
-				return nil
-			})
+			if e, err = decodeEntry(f.body); err != nil {
+				return err
+			}
 			switch e.Key {
 			case "location":
 				t.External = e.Value
