@@ -2,8 +2,6 @@ package unet
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -121,7 +119,7 @@ func runTest(name string, cfg Config, card cards.Card, test cards.Test) (Check, 
 	if !c.Passed() {
 		c.Cause = suspect(m.Graph)
 		if data, err := Read(name); err == nil && card.SHA256 != "" {
-			if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != card.SHA256 {
+			if digest(data) != card.SHA256 {
 				c.Cause = strings.TrimPrefix(c.Cause+"; and the card is of another file, as its SHA-256 says", "; and ")
 			}
 		}

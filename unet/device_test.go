@@ -93,7 +93,7 @@ func TestEnginesOfAModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o, err := device{kind: tensorRTName, index: "0"}.tensorRTOptions(only(m, m.Graph.Outputs[0].Name))
+		o, err := device{kind: tensorRTName, index: "0"}.tensorRTOptions(m.Part(m.Graph.Outputs[0]).Encode())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -122,6 +122,12 @@ func Read(name string) ([]byte, error) {
 	return data, nil
 }
 
+// digest returns the SHA-256 of a file, as it is written.
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
 // understand reads what a model's file, and the card beside it, say of it, and brings it into microtome's form.
 func understand(name string, cfg Config) (m *onnx.Model, spec Spec, err error) {
 	data, err := Read(name)
@@ -142,8 +148,7 @@ func understand(name string, cfg Config) (m *onnx.Model, spec Spec, err error) {
 	} else if loaded {
 		data = m.Encode() // the sum is of all of it
 	}
-	sum := sha256.Sum256(data)
-	spec.SHA256, spec.Channels = hex.EncodeToString(sum[:]), 3
+	spec.SHA256, spec.Channels = digest(data), 3
 	if err := refuse(m); err != nil {
 		return nil, spec, err
 	}

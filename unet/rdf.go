@@ -3,8 +3,6 @@ package unet
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -89,8 +87,7 @@ func (s Spec) describe() string {
 func (s Spec) rdf(files map[string][]byte) ([]byte, error) {
 	type object = map[string]any
 	source := func(name string) object {
-		sum := sha256.Sum256(files[name])
-		return object{"source": name, "sha256": hex.EncodeToString(sum[:])}
+		return object{"source": name, "sha256": digest(files[name])}
 	}
 	space := func(id string, size object) object {
 		axis := object{"type": "space", "id": id, "size": size}

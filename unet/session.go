@@ -28,7 +28,9 @@ func (d device) session(m *onnx.Model, output string, blocked bool) (*ort.Dynami
 	for _, in := range m.Graph.Inputs {
 		inputs = append(inputs, in.Name)
 	}
-	return d.sessionOf(only(m, output), inputs, []string{output}, blocked)
+	at := slices.IndexFunc(m.Graph.Outputs, func(v onnx.Value) bool { return v.Name == output })
+	part := m.Part(m.Graph.Outputs[at]) // ONNX Runtime would run the other nodes too
+	return d.sessionOf(part.Encode(), inputs, []string{output}, blocked)
 }
 
 func (d device) sessionOf(data []byte, inputs, outputs []string, blocked bool) (*ort.DynamicAdvancedSession, error) {
@@ -70,16 +72,6 @@ func (d device) sessionOf(data []byte, inputs, outputs []string, blocked bool) (
 		return nil, fmt.Errorf("onnxruntime cannot use the model: %s", firstLine(err))
 	}
 	return s, nil
-}
-
-// only returns the model with one of its outputs, and the nodes and weights that it takes. ONNX Runtime would run the
-// other nodes too.
-func only(m *onnx.Model, output string) []byte {
-	part, graph := *m, *m.Graph
-	graph.Outputs, graph.Weights = slices.Clone(graph.Outputs), slices.Clone(graph.Weights)
-	graph.Keep(output)
-	part.Graph = &graph
-	return part.Encode()
 }
 
 // append adds the providers of the device for a session of the model, without which the CPU is used.

@@ -210,6 +210,20 @@ func (g *Graph) Names() map[string]bool {
 	return all
 }
 
+// Part returns a model of the nodes and weights that some values need, with these as its outputs. It shares nodes and weights with m, which
+// stays as it is.
+func (m *Model) Part(outputs ...Value) *Model {
+	part, graph := *m, *m.Graph
+	graph.Outputs, graph.Weights = slices.Clone(outputs), slices.Clone(graph.Weights)
+	var names []string
+	for _, v := range outputs {
+		names = append(names, v.Name)
+	}
+	graph.Keep(names...)
+	part.Graph = &graph
+	return &part
+}
+
 // Keep removes the nodes and weights that none of the named values needs, and the other outputs.
 func (g *Graph) Keep(outputs ...string) {
 	g.Outputs = slices.DeleteFunc(g.Outputs, func(v Value) bool { return !slices.Contains(outputs, v.Name) })
