@@ -217,9 +217,10 @@ func (v *Verifier) crop(ctx context.Context, view *slide.View, grid slide.Grid, 
 		if err != nil {
 			return c, err
 		}
-		c.compare(v.Model.Spec(), patch{whole, at, edge}, patch{other, at, edge}, c.Rect)
+		c.compare(newPatch(v.Model.Spec(), whole, at, edge), newPatch(v.Model.Spec(), other, at, edge), c.Rect)
 		return c, nil
 	}
+	seen := newPatch(v.Model.Spec(), whole, at, edge)
 	for t := range grid.All() {
 		both := t.Core.Intersect(c.Rect)
 		if both.Empty() {
@@ -230,7 +231,7 @@ func (v *Verifier) crop(ctx context.Context, view *slide.View, grid slide.Grid, 
 			return c, err
 		}
 		c.Tiles++
-		c.compare(v.Model.Spec(), patch{whole, at, edge}, patch{tile, t.Core.Min, grid.Core}, both)
+		c.compare(seen, newPatch(v.Model.Spec(), tile, t.Core.Min, grid.Core), both)
 	}
 	return c, nil
 }
@@ -247,27 +248,35 @@ func (v *Verifier) logits(ctx context.Context, m unet.Engine, view *slide.View, 
 	return out, m.Logits(ctx, core, core, pix, out)
 }
 
-// A patch is the logits of a square that begins at a point.
+// A patch is the logits, class by class, and the labels of a square that begins at a point.
 type patch struct {
 	logits []float32
+	labels []byte
 	at     image.Point
 	edge   int
 }
 
+func newPatch(s unet.Spec, logits []float32, at image.Point, edge int) patch {
+	p := patch{logits, make([]byte, edge*edge), at, edge}
+	s.Labels(logits, p.labels)
+	return p
+}
+
 // compare adds the differences of two patches within a rectangle that both hold.
-func (d *Difference) compare(s unet.Spec, a, b patch, r image.Rectangle) {
+func (d *Difference) compare(a, b patch, r image.Rectangle) {
 	for y := r.Min.Y; y < r.Max.Y; y++ {
 		i, k := (y-a.at.Y)*a.edge-a.at.X, (y-b.at.Y)*b.edge-b.at.X
 		for x := r.Min.X; x < r.Max.X; x++ {
-			d.pixel(s, a.logits[i+x:], b.logits[k+x:], a.edge*a.edge, b.edge*b.edge)
+			d.pixel(a, b, i+x, k+x)
 		}
 	}
 }
 
-// pixel compares the logits of a pixel, which lie a step apart in each.
-func (d *Difference) pixel(s unet.Spec, a, b []float32, stepA, stepB int) {
-	for c := range s.Logits {
-		v, w := a[c*stepA], b[c*stepB]
+// pixel compares what is pixel i of one patch and pixel k of the other.
+func (d *Difference) pixel(a, b patch, i, k int) {
+	stepA, stepB := len(a.labels), len(b.labels)
+	for c := range len(a.logits) / stepA {
+		v, w := a.logits[c*stepA+i], b.logits[c*stepB+k]
 		d.Largest = max(d.Largest, finite(math.Abs(float64(v))))
 		if v != w && math.Float32bits(v) != math.Float32bits(w) { // the same NaN is no difference
 			d.Logits++
@@ -275,7 +284,7 @@ func (d *Difference) pixel(s unet.Spec, a, b []float32, stepA, stepB int) {
 		}
 	}
 	d.Pixels++
-	if s.Label(a, stepA) != s.Label(b, stepB) {
+	if a.labels[i] != b.labels[k] {
 		d.Labels++
 	}
 }

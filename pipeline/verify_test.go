@@ -98,7 +98,7 @@ func TestDifference(t *testing.T) {
 		{[]float32{0, -4}, []float32{0, -inf}, Difference{1, 1, 0, math.MaxFloat32, 4}},
 	} {
 		var d Difference
-		d.pixel(s, c.a, c.b, 1, 1)
+		d.pixel(newPatch(s, c.a, image.Point{}, 1), newPatch(s, c.b, image.Point{}, 1), 0, 0)
 		if d != c.want {
 			t.Errorf("%v and %v: %+v, want %+v", c.a, c.b, d, c.want)
 		}

@@ -39,23 +39,13 @@ func (s Spec) Choose(p []float32, labels []byte) {
 	}
 }
 
-// Label returns the label of a pixel by its logits, which lie step apart: what the model's own labels are.
-func (s Spec) Label(logits []float32, step int) byte {
-	handicap := s.Card.handicap()
-	if s.Logits == 1 {
-		if logits[0] > handicap {
-			return 1
-		}
-		return 0
+// Labels sets the labels of pixels by their logits, Logits values each, class by class: what the model's own labels are.
+func (s Spec) Labels(logits []float32, labels []byte) {
+	planes := make([][]float32, s.Logits)
+	for c := range planes {
+		planes[c] = logits[c*len(labels):][:len(labels)]
 	}
-	var label byte
-	best := logits[0]
-	for c := 1; c < s.Logits; c++ {
-		if v := logits[c*step] - handicap; v > best {
-			label, best = byte(c), v
-		}
-	}
-	return label
+	chooseLabels(planes, s.Card.handicap(), labels)
 }
 
 // chooseLabels sets labels to the class of each pixel, whose logits stand one class a row, once those of

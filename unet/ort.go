@@ -224,12 +224,8 @@ func (e *onnxEngine) choose(ctx context.Context, n, core int, in, out []byte, st
 	if err := predict(ctx, e, e.floats, n, core, core, in, *buffer, statistics, shape); err != nil {
 		return err
 	}
-	planes := make([][]float32, channels)
 	for i := range n {
-		for c := range planes {
-			planes[c] = (*buffer)[(i*channels+c)*core*core:][:core*core]
-		}
-		chooseLabels(planes, e.spec.Card.handicap(), out[i*core*core:][:core*core])
+		e.spec.Labels((*buffer)[i*channels*core*core:], out[i*core*core:][:core*core])
 	}
 	return nil
 }
