@@ -220,47 +220,62 @@ func (o *evalOptions) score(ctx context.Context, model predict.Network, images [
 	if j.log != nil {
 		j.log.Info().Str("model", spec.Name).Str("engine", spec.Engine).Int("images", len(images)).Msg("evaluating")
 	}
-	if o.fit != "" {
-		var err error
-		if filter, err = o.choose(ctx, j, model, images); err != nil {
-			return nil, err
-		}
-	}
+	report := score.NewReport(filter)
+	var fits []prediction // of all images, where the filter is chosen by them
 	j.begin("image", 0, len(images))
 	began := time.Now()
-	report := score.NewReport(filter)
 	for i, m := range images {
 		mpp, _ := o.resolution(m, spec)
-		if err := add(ctx, report, model, m, mpp); err != nil {
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
+		planes, err := predict.Classes(ctx, model, m.RGB, mpp)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", m.Name, err)
+		}
+		if p := (prediction{m, mpp, planes}); o.fit == "" {
+			p.add(report, spec)
+		} else {
+			fits = append(fits, p)
 		}
 		each := time.Since(began).Seconds() / float64(i+1)
 		j.progress(i+1, fmt.Sprintf("%s  %s", m.Name, left(float64(len(images)-i-1), each)), fields{"image": i + 1, "images": len(images)})
 	}
+	if o.fit != "" {
+		report = score.NewReport(choose(fits, spec))
+		for _, p := range fits {
+			p.add(report, spec)
+		}
+	}
 	return report, nil
 }
 
-// add adds an image of mpp µm a pixel to a report.
-func add(ctx context.Context, report *score.Report, model predict.Network, m dataset.Image, mpp float64) error {
-	planes, err := predict.Classes(ctx, model, m.RGB, mpp)
-	if err != nil {
-		return err
-	}
-	if names := model.Spec().Classes; len(names) > 2 {
-		truth, predicted := classes(m, planes, report.Filter.Threshold)
+// A prediction is what a model says of an image of mpp µm a pixel: how probable the classes of foreground are.
+type prediction struct {
+	dataset.Image
+	mpp    float64
+	planes [][]float32
+}
+
+// add adds an image to a report. It uses up the planes.
+func (m prediction) add(report *score.Report, spec unet.Spec) {
+	planes := m.planes
+	if names := spec.Classes; len(names) > 2 {
+		truth, predicted := classes(m.Image, planes, report.Filter.Threshold)
 		report.AddClasses(names, truth, predicted)
 	}
 	foreground := predict.Highest(planes)
 	m.Forget(foreground)
-	filter := report.Filter
-	if model.Spec().MPP > 0 { // else the filter of its card is in pixels
-		filter = filter.Pixels(mpp)
-	}
+	filter := report.Filter.Pixels(m.unit(spec))
 	report.Add(m.Name, score.Compare(m.Instances, filter.Objects(foreground, m.W, m.H)))
-	return nil
+}
+
+// unit returns the µm a pixel that a filter is to be counted by, 0 where it is in pixels, as that of a model without a resolution is.
+func (m prediction) unit(spec unet.Spec) float64 {
+	if spec.MPP > 0 {
+		return m.mpp
+	}
+	return 0
 }
 
 // classes returns the labels of the pixels that somebody annotated, and those that segment would give them: of the greatest

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"time"
+	"slices"
 
 	"microtome/unet"
-	"microtome/unet/dataset"
 	"microtome/unet/network"
 	"microtome/unet/predict"
 	"microtome/unet/score"
@@ -52,29 +50,14 @@ func (f *fitting) write(path string, filter score.Filter, total score.Scores) er
 	})
 }
 
-// choose returns the filter that suits what the model predicts of the images best, as validation of a training run does.
-func (o *evalOptions) choose(ctx context.Context, j *job, model predict.Network, images []dataset.Image) (score.Filter, error) {
-	spec := model.Spec()
+// choose returns the filter that suits what the model predicts of images best, as validation of a training run does.
+func choose(images []prediction, spec unet.Spec) score.Filter {
 	var cases []score.Case
-	j.begin("image", 0, len(images))
-	began := time.Now()
-	for i, m := range images {
-		mpp, _ := o.resolution(m, spec)
-		p, err := predict.Foreground(ctx, model, m.RGB, mpp)
-		if ctx.Err() != nil {
-			return score.Filter{}, context.Cause(ctx)
-		}
-		if err != nil {
-			return score.Filter{}, fmt.Errorf("%s: %w", m.Name, err)
-		}
+	for _, m := range images {
+		planes := [][]float32{slices.Clone(m.planes[0])} // the rest of it is needed again
+		p := predict.Highest(append(planes, m.planes[1:]...))
 		m.Forget(p)
-		c := score.Case{P: p, Truth: m.Instances}
-		if spec.MPP > 0 { // else the filter is in pixels
-			c.MPP = mpp
-		}
-		cases = append(cases, c)
-		each := time.Since(began).Seconds() / float64(i+1)
-		j.progress(i+1, fmt.Sprintf("%s  %s", m.Name, left(float64(len(images)-i-1), each)), fields{"image": i + 1, "images": len(images)})
+		cases = append(cases, score.Case{P: p, Truth: m.Instances, MPP: m.unit(spec)})
 	}
-	return score.Choose(cases, score.NewDefaultGrid(spec.MPP)), nil
+	return score.Choose(cases, score.NewDefaultGrid(spec.MPP))
 }
