@@ -286,7 +286,7 @@ func startAuto(m *onnx.Model, spec Spec, library string, logits bool) (Engine, e
 		return nil, err
 	}
 	for _, d := range automatic {
-		err := d.passedOver()
+		err := cmp.Or(d.passedOver(), d.lacks())
 		var e Engine
 		if err == nil {
 			e, err = d.start(m, spec, library, logits)

@@ -80,7 +80,11 @@ func (d device) append(options *ort.SessionOptions, model []byte) error {
 	case cudaName:
 		return d.appendCUDA(options)
 	case tensorRTName:
-		if err := d.appendTensorRT(options, model); err != nil {
+		o, err := d.tensorRTOptions(model)
+		if err != nil {
+			return err
+		}
+		if err := appendTensorRT(options, o); err != nil {
 			return err
 		}
 		return d.appendCUDA(options) // what TensorRT does not know
@@ -108,11 +112,7 @@ func (d device) cudaOptions() map[string]string {
 	return map[string]string{"device_id": d.index, "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 }
 
-func (d device) appendTensorRT(options *ort.SessionOptions, model []byte) error {
-	o, err := d.tensorRTOptions(model)
-	if err != nil {
-		return err
-	}
+func appendTensorRT(options *ort.SessionOptions, o map[string]string) error {
 	trt, err := ort.NewTensorRTProviderOptions()
 	if err != nil {
 		return err
@@ -147,6 +147,26 @@ func (d device) tensorRTOptions(model []byte) (map[string]string, error) {
 		"trt_engine_cache_enable": "1", "trt_engine_cache_path": engines,
 		"trt_timing_cache_enable": "1", "trt_timing_cache_path": cache,
 	}, nil
+}
+
+// lacks returns why the provider of one of NVIDIA's devices cannot be had, before anything is made of a model for it; nil: it
+// can, or it is another device. ONNX Runtime has been started.
+func (d device) lacks() error {
+	options, err := ort.NewSessionOptions()
+	if err != nil {
+		return fmt.Errorf("onnxruntime: %s", firstLine(err))
+	}
+	defer options.Destroy()
+	switch d.kind {
+	case cudaName:
+		err = d.appendCUDA(options)
+	case tensorRTName:
+		err = appendTensorRT(options, map[string]string{"device_id": d.index})
+	}
+	if err != nil {
+		return d.unavailable(err)
+	}
+	return nil
 }
 
 var missingLibrary = regexp.MustCompile(`(lib[\w+.-]+?\.so[.\d]*): cannot open shared object file`)
