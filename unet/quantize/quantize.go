@@ -194,7 +194,8 @@ func (p *plan) run(ctx context.Context) (*onnx.Model, error) {
 		for name, s := range samples {
 			r[name] = s.within(share)
 		}
-		differ, err := p.differ(ctx, p.quantised(r, chosen))
+		made, _ := p.quantised(r, chosen)
+		differ, err := p.differ(ctx, made)
 		if err != nil {
 			return nil, err
 		}
@@ -217,8 +218,9 @@ func (p *plan) spare(ctx context.Context, ranges map[string]Range, chosen map[st
 		}
 		p.next("what " + l.Name + " changes")
 		chosen[names[i]] = false
+		made, _ := p.quantised(ranges, chosen)
 		var err error
-		if l.Differ, err = p.differ(ctx, p.quantised(ranges, chosen)); err != nil {
+		if l.Differ, err = p.differ(ctx, made); err != nil {
 			return nil, err
 		}
 		chosen[names[i]] = true
@@ -231,12 +233,19 @@ func (p *plan) spare(ctx context.Context, ranges map[string]Range, chosen map[st
 		}
 		l := &p.report.Layers[i]
 		chosen[names[i]], l.Bytes, l.Why = false, false, "hurts"
+		made, _ := p.quantised(ranges, chosen)
 		var err error
-		if p.report.Differ, err = p.differ(ctx, p.quantised(ranges, chosen)); err != nil {
+		if p.report.Differ, err = p.differ(ctx, made); err != nil {
 			return nil, err
 		}
 	}
-	return p.quantised(ranges, chosen), nil
+	made, onBytes := p.quantised(ranges, chosen)
+	for i := range p.report.Layers {
+		if l := &p.report.Layers[i]; l.Bytes && !onBytes[names[i]] {
+			l.Bytes, l.Why = false, "what it takes cannot be had as bytes"
+		}
+	}
+	return made, nil
 }
 
 // convolutions returns the outputs of the convolutions in order.
@@ -250,7 +259,7 @@ func (p *plan) convolutions() []string {
 	return names
 }
 
-func (p *plan) quantised(ranges map[string]Range, chosen map[string]bool) *onnx.Model {
+func (p *plan) quantised(ranges map[string]Range, chosen map[string]bool) (made *onnx.Model, onBytes map[string]bool) {
 	limit := 127
 	if p.Narrow {
 		limit = 63

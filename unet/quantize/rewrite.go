@@ -44,15 +44,16 @@ type rewriter struct {
 	channels  map[string]int    // of values; see channelsOf
 	multiple  map[string]int    // of what the width of a value is a multiple, for any size of tile
 	fed       map[string]string // bytes that convolutions take, as their DequantizeLinear gives them
+	made      map[string]bool   // convolutions, by their output, that do compute on bytes
 }
 
-// toBytes returns the network with the chosen convolutions on bytes.
-func toBytes(m *onnx.Model, ranges map[string]Range, chosen map[string]bool, limit int) *onnx.Model {
+// toBytes returns the network with the chosen convolutions on bytes, and which of them are: what some take cannot be had as bytes.
+func toBytes(m *onnx.Model, ranges map[string]Range, chosen map[string]bool, limit int) (*onnx.Model, map[string]bool) {
 	g := m.Graph
 	r := &rewriter{
 		g: g, ranges: ranges, chosen: chosen, limit: float64(limit), names: g.Names(), consumers: g.Consumers(),
 		out:      &onnx.Graph{Name: g.Name, Inputs: g.Inputs, Outputs: g.Outputs, Weights: slices.Clone(g.Weights)},
-		multiple: widths(m), channels: channelsOf(g), bytes: map[string]codes{}, floats: map[string]bool{}, fed: map[string]string{},
+		multiple: widths(m), channels: channelsOf(g), bytes: map[string]codes{}, floats: map[string]bool{}, fed: map[string]string{}, made: map[string]bool{},
 	}
 	for _, in := range g.Inputs {
 		r.floats[in.Name] = true
@@ -71,7 +72,7 @@ func toBytes(m *onnx.Model, ranges map[string]Range, chosen map[string]bool, lim
 	r.out.Keep(outputs...)
 	made := &onnx.Model{IR: m.IR, Producer: m.Producer, Opsets: m.Opsets, Graph: r.out, Meta: slices.Clone(m.Meta)}
 	made.Set(unet.KeyQuantised, "int8") // the geometry is that of m: what packs pixels into channels does not show it
-	return made
+	return made, r.made
 }
 
 // node adds what a node computes.
@@ -81,6 +82,7 @@ func (r *rewriter) node(n *onnx.Node) {
 	case r.done(out):
 		return
 	case n.Op == "Conv" && r.chosen[out] && r.conv(n):
+		r.made[out] = true
 		return
 	case moves(r.g, n) && r.wanted(out) && r.pass(n):
 		return
