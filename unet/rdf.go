@@ -64,7 +64,8 @@ func WriteRDF(ctx context.Context, name string, cfg Config, dir string) (err err
 		"test_logits.npy": npy.Encode([]int{1, s.Logits, core, core}, logits),
 		"README.md":       []byte(s.describe()),
 	}
-	if files["rdf.yaml"], err = s.rdf(files); err != nil {
+	text, err := s.rdf(files)
+	if err != nil {
 		return err
 	}
 	for file, content := range files {
@@ -72,7 +73,7 @@ func WriteRDF(ctx context.Context, name string, cfg Config, dir string) (err err
 			return err
 		}
 	}
-	return nil
+	return os.WriteFile(filepath.Join(dir, "rdf.yaml"), text, 0o666) // last: where it is, what it names is there
 }
 
 // describe is the documentation that an RDF must have.
