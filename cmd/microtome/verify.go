@@ -53,7 +53,7 @@ Exit codes: 0 nothing differs, 1 something does or it failed, 2 usage, 130 inter
 	f := c.Flags()
 	f.StringVar(&o.model, "model", o.model, "built-in model ("+strings.Join(unet.Builtin(), ", ")+") or ONNX `FILE`")
 	modelFlags(f, &o.unet)
-	f.StringVar(&o.against, "against", o.against, "compare with this `DEVICE` instead of tiles with crops: cpu, gorgonia, cuda[:N]")
+	f.StringVar(&o.against, "against", o.against, "compare with this `DEVICE`, any that --device takes, instead of tiles with crops")
 	f.IntVar(&o.crops, "crops", o.crops, "how many places to look at")
 	f.Uint64Var(&o.seed, "seed", o.seed, "of the places")
 	f.IntVar(&o.Tile, "tile", o.Tile, "edge of a tile's core in `PIXELS`, 0: as segment chooses it")
