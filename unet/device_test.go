@@ -408,7 +408,7 @@ func TestOutOfMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	const addresses = 9 // RLIMIT_AS
-	limit := syscall.Rlimit{Cur: uint64(procStatus(t, "VmSize:")) + 512<<20, Max: math.MaxUint64}
+	limit := syscall.Rlimit{Cur: uint64(shared.Status(t, "VmSize:")) + 512<<20, Max: math.MaxUint64}
 	if err := syscall.Setrlimit(addresses, &limit); err != nil {
 		t.Skipf("the process cannot be limited: %v", err)
 	}

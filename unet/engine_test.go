@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"microtome/internal/shared"
 )
 
 func TestConcurrentAndBatchedEqualSerial(t *testing.T) {
@@ -198,7 +200,7 @@ func TestNothingLeaks(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i%200 == 199 {
-			rss = append(rss, procStatus(t, "VmRSS:"))
+			rss = append(rss, shared.Status(t, "VmRSS:"))
 		}
 	}
 	if grown := rss[1] - rss[0]; grown > 4<<20 {

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
+
+	"microtome/internal/shared"
 )
 
 // TestBytesBoundsWhatARunTakes compares Bytes with how much the process grows in concurrent runs. Each
@@ -101,7 +103,7 @@ func measureFootprint(t *testing.T, model string, core, runs int) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	before := procStatus(t, "VmRSS:")
+	before := shared.Status(t, "VmRSS:")
 	grown := [3]int64{}
 	for k := range grown {
 		done := make(chan error)
@@ -113,22 +115,7 @@ func measureFootprint(t *testing.T, model string, core, runs int) {
 				t.Fatal(err)
 			}
 		}
-		grown[k] = (procStatus(t, "VmHWM:") - before) / int64(runs)
+		grown[k] = (shared.Status(t, "VmHWM:") - before) / int64(runs)
 	}
 	fmt.Printf("footprint %d %d %d\n", m.Bytes(core), grown[0], grown[2])
-}
-
-func procStatus(t *testing.T, field string) int64 {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range bytes.Lines(b) {
-		if f := bytes.Fields(line); len(f) == 3 && string(f[0]) == field {
-			kib, _ := strconv.ParseInt(string(f[1]), 10, 64)
-			return kib << 10
-		}
-	}
-	t.Fatalf("no %s", field)
-	return 0
 }

@@ -1,11 +1,13 @@
 // Package shared finds what tests want and the repository does not hold: ONNX Runtime's library and a software Vulkan,
-// where make setup and make vulkan have put them, and real slides and models, where somebody has them.
+// where make setup and make vulkan have put them, and real slides and models, where somebody has them. It also tells what the kernel says of the process.
 package shared
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"testing"
 )
 
@@ -59,4 +61,21 @@ func File(t testing.TB, name string) string {
 		t.Skipf("%s is not here: put it into the folder that MICROTOME_SHARED names", name)
 	}
 	return path
+}
+
+// Status returns a size that the kernel tells of this process, such as VmRSS: or VmHWM:, bytes; on Linux.
+func Status(t testing.TB, field string) int64 {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(b) {
+		if f := bytes.Fields(line); len(f) == 3 && string(f[0]) == field {
+			kib, _ := strconv.ParseInt(string(f[1]), 10, 64)
+			return kib << 10
+		}
+	}
+	t.Fatalf("no %s", field)
+	return 0
 }

@@ -639,26 +639,11 @@ func footprint(t *testing.T, path string, core int) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	before := status(t, "VmRSS:")
+	before := shared.Status(t, "VmRSS:")
 	for range 3 {
 		if err := m.Predict(t.Context(), 1, in, out); err != nil {
 			t.Fatal(err)
 		}
 	}
-	fmt.Printf("footprint %d %d\n", m.Bytes(core), status(t, "VmHWM:")-before)
-}
-
-func status(t *testing.T, field string) int64 {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range bytes.Lines(b) {
-		if f := bytes.Fields(line); len(f) == 3 && string(f[0]) == field {
-			kib, _ := strconv.ParseInt(string(f[1]), 10, 64)
-			return kib << 10
-		}
-	}
-	t.Fatalf("no %s", field)
-	return 0
+	fmt.Printf("footprint %d %d\n", m.Bytes(core), shared.Status(t, "VmHWM:")-before)
 }

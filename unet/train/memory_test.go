@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"microtome/internal/shared"
 )
 
 // A batch of four tiles of 256 px takes less than 2 GB, on two workers, in a process of its own.
@@ -17,12 +19,7 @@ func TestBatchOfFourTakesLessThan2GB(t *testing.T) {
 	}
 	if os.Getenv(inside) != "" {
 		steps(t)
-		status, err := os.ReadFile("/proc/self/status")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, peak, _ := strings.Cut(string(status), "VmHWM:")
-		fmt.Fprintf(os.Stdout, "peak %s\n", peak[:strings.IndexByte(peak, '\n')])
+		fmt.Fprintf(os.Stdout, "peak %d kB\n", shared.Status(t, "VmHWM:")>>10)
 		return
 	}
 	if testing.Short() {
