@@ -12,16 +12,11 @@ import (
 
 // A Card is what a file says of the model beside it. The zero value of a field means that it says nothing.
 type Card struct {
-	Format string // such as "bioimage.io 0.4.9"
-	Path   string // of the file
-
 	Name, Description, Licence string
 	Classes                    []string
 	MPP                        float64 // µm a pixel
 	Axes                       string  // of the input, one letter each: b, c, y, x
 	Channels                   int     // of the input
-	Grey                       bool    // of three channels, grey in each
-	Input, Output              string  // names of tensors
 	Halo                       int     // px that the card asks for around what a tile decides
 	HasHalo                    bool
 
@@ -92,7 +87,6 @@ func Read(path string) (Card, error) {
 	if err != nil {
 		return Card{}, fmt.Errorf("card %s: %w", path, err)
 	}
-	c.Path = path
 	for i := range c.Tests {
 		for _, name := range []*string{&c.Tests[i].Input, &c.Tests[i].Output} {
 			*name = filepath.Join(filepath.Dir(path), filepath.FromSlash(*name))

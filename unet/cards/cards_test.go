@@ -52,18 +52,18 @@ outputs:
 func TestFormats(t *testing.T) {
 	for text, want := range map[string]cards.Card{
 		wsinfer: {
-			Format: "WSInfer 1.0", Classes: []string{"other", "tumour"}, MPP: 0.5, HasSteps: true,
+			Classes: []string{"other", "tumour"}, MPP: 0.5, HasSteps: true,
 			Steps: []cards.Step{
 				{Op: cards.Linear, Gain: []float64{1.0 / 255}, Offset: []float64{0}},
 				{Op: cards.Linear, Gain: []float64{2, 4, 5}, Offset: []float64{-1, -1, -3.75}},
 			},
 		},
 		monai: {
-			Format: "MONAI bundle", Name: "bundle", Axes: "bcyx", Channels: 3, Classes: []string{"background", "nucleus"}, HasSteps: true,
+			Name: "bundle", Axes: "bcyx", Channels: 3, Classes: []string{"background", "nucleus"}, HasSteps: true,
 			Steps: []cards.Step{{Op: cards.Linear, Gain: []float64{2.0 / 255}, Offset: []float64{-1}}},
 		},
 		old: {
-			Format: "bioimage.io 0.4.9", Name: "old", Licence: "MIT", Axes: "bcyx", Halo: 32, HasHalo: true, HasSteps: true, Activated: "sigmoid", Threshold: 0.4, SHA256: "abc",
+			Name: "old", Licence: "MIT", Axes: "bcyx", Halo: 32, HasHalo: true, HasSteps: true, Activated: "sigmoid", Threshold: 0.4, SHA256: "abc",
 			Steps: []cards.Step{
 				{Op: cards.Linear, Gain: []float64{1, 0.5, 0.25}, Offset: []float64{-10, -10, -7.5}},
 				{Op: cards.Clip, Low: -3, High: 3},
@@ -71,7 +71,7 @@ func TestFormats(t *testing.T) {
 			Tests: []cards.Test{{Input: "in.npy", Output: "sub/out.npy"}},
 		},
 		current: {
-			Format: "bioimage.io 0.5.3", Name: "new", Axes: "bcyx", MPP: 0.5, Halo: 16, HasHalo: true, HasSteps: true, Activated: "softmax", Classes: []string{"bg", "fg"},
+			Name: "new", Axes: "bcyx", MPP: 0.5, Halo: 16, HasHalo: true, HasSteps: true, Activated: "softmax", Classes: []string{"bg", "fg"},
 			Steps: []cards.Step{{Op: cards.Percentiles, Low: 1, High: 99, Eps: 1e-6, Joint: true}},
 			Tests: []cards.Test{{Input: "in.npy", Output: "out.npy"}},
 		},

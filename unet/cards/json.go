@@ -29,7 +29,6 @@ func decodeJSON(data []byte) (Card, error) {
 // decodeWSInfer reads the config.json of WSInfer's model zoo, spec version 1.0.
 func decodeWSInfer(data []byte) (Card, error) {
 	var file struct {
-		Version   string   `json:"spec_version"`
 		Name      string   `json:"name"`
 		Classes   []string `json:"class_names"`
 		Number    int      `json:"num_classes"`
@@ -50,7 +49,7 @@ func decodeWSInfer(data []byte) (Card, error) {
 	if file.Number > 0 && len(file.Classes) > 0 && file.Number != len(file.Classes) {
 		return Card{}, fmt.Errorf("num_classes is %d, and class_names has %d: correct the card", file.Number, len(file.Classes))
 	}
-	c := Card{Format: "WSInfer " + file.Version, Name: file.Name, Classes: file.Classes, MPP: file.Spacing, HasSteps: true}
+	c := Card{Name: file.Name, Classes: file.Classes, MPP: file.Spacing, HasSteps: true}
 	for _, t := range file.Transform {
 		switch t.Name {
 		case "Resize": // of a patch: the network sees larger pixels
@@ -126,7 +125,7 @@ func decodeMONAI(data []byte) (Card, error) {
 	if err := json.Unmarshal(data, &file); err != nil {
 		return Card{}, fmt.Errorf("not a metadata.json of MONAI: %w", err)
 	}
-	c := Card{Format: "MONAI bundle", Name: file.Name, Description: file.Description, MPP: file.MPP}
+	c := Card{Name: file.Name, Description: file.Description, MPP: file.MPP}
 	if len(file.Network.Inputs) != 1 {
 		return Card{}, fmt.Errorf("the network takes %d inputs, %s: microtome gives it one image", len(file.Network.Inputs), names(file.Network.Inputs))
 	}
@@ -141,8 +140,7 @@ func decodeMONAI(data []byte) (Card, error) {
 		}
 	}
 	if len(file.Network.Outputs) == 1 {
-		for name, out := range file.Network.Outputs {
-			c.Output = name
+		for _, out := range file.Network.Outputs { // its name is one in Python, not in the graph
 			for i := range len(out.Meaning) {
 				c.Classes = append(c.Classes, strings.ReplaceAll(out.Meaning[strconv.Itoa(i)], ",", ";"))
 			}
@@ -150,7 +148,6 @@ func decodeMONAI(data []byte) (Card, error) {
 				c.Classes = nil
 			}
 		}
-		c.Output = "" // a name in Python, not one in the graph
 	}
 	return c, nil
 }

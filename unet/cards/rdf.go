@@ -112,7 +112,7 @@ func decodeRDF(data []byte) (Card, error) {
 	if len(file.Inputs) != 1 || len(file.Outputs) == 0 {
 		return Card{}, fmt.Errorf("the model takes %d inputs and gives %d outputs: microtome gives it one image", len(file.Inputs), len(file.Outputs))
 	}
-	c := Card{Format: "bioimage.io " + file.Version, Name: file.Name, Description: file.Description, Licence: file.Licence, HasSteps: true, SHA256: file.Weights.ONNX.SHA256}
+	c := Card{Name: file.Name, Description: file.Description, Licence: file.Licence, HasSteps: true, SHA256: file.Weights.ONNX.SHA256}
 	in, out := file.Inputs[0], file.Outputs[0]
 	axes, err := in.axes()
 	if err != nil {
