@@ -66,8 +66,14 @@ func sharpness(pix []byte, edge int) (f float64, ok bool) {
 		k := i/(edge/2)*2*edge + i%(edge/2)*2
 		half[i] = (light[k] + light[k+1] + light[k+edge] + light[k+edge+1]) / 4
 	}
+	var sum, squares float64
+	for _, v := range half {
+		sum, squares = sum+float64(v), squares+float64(v)*float64(v)
+	}
+	n := float64(len(half))
 	fine, coarse := laplacian(light, edge), laplacian(half, edge/2)
-	return fine / coarse, coarse > 16*9 // 3 grey levels of 4 units
+	const least = 4 * 3 // grey levels, four units each
+	return fine / max(coarse, 1e-9), squares/n-sum*sum/n/n > least*least
 }
 
 // laplacian returns the variance of the Laplacian of a square.

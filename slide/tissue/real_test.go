@@ -36,7 +36,7 @@ func look(t testing.TB, v *slide.View, found *tissue.Tissue, name string) {
 	if dir == "" {
 		return
 	}
-	im, err := v.Slide().Thumbnail(t.Context(), 900)
+	im, err := v.Slide().Thumbnail(t.Context(), 768)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,11 +12,11 @@ import (
 // are counted in steps of 0.002, from the glass of this slide.
 const (
 	step        = 0.002
-	leastDense  = 10 // 0.02: shading and seams of a scanner are below
-	mostDense   = 35 // 0.07: a pale pink
+	leastDense  = 9  // 0.018: the shading of a scanner, and its seams, are below
+	mostDense   = 12 // 0.024: the palest tissue beside dark tissue, of which Otsu would make one class with glass
 	strictDense = 75
-	leastTint   = 8 // 0.016
-	mostTint    = 25
+	leastTint   = 8
+	mostTint    = 10
 	strictTint  = 60
 )
 
@@ -102,8 +102,9 @@ func (s *stains) find(found, void, ink plane, recall Recall) {
 	}
 }
 
-// pale is the median density below which a warning is due: half of what is usual for thin pale sections.
-const pale = 0.06
+// pale is the median density below which a warning is due. The sections that were looked at have 0.14 and
+// 0.25, and twice that where they are thick.
+const pale = 0.05
 
 func (s *stains) measure(found plane) Measure {
 	var counts [256]int
