@@ -12,13 +12,14 @@ import (
 const (
 	samples      = 24
 	sampleEdge   = 256
+	near         = 16 // pixels whose contrast is compared
 	focusMicrons = 0.5
-	leastSharp   = 0.1 // below, a slide is blurred
+	leastSharp   = 0.02 // below, a slide is blurred
 )
 
-// focus measures how sharp the tissue is, in squares of 128 µm spread over it. Sharpness is the variance
-// of the Laplacian at 0.5 µm a pixel over that at 1 µm, so that neither the stain nor the kind of tissue
-// counts for much: blur takes the finest detail first. The slide's figure is the median.
+// focus measures how sharp the tissue is, in squares of 128 µm spread over it. Sharpness is the variance of
+// the Laplacian at 0.5 µm a pixel over that of the light itself within 8 µm, so that neither a weak stain
+// nor glass in the square counts for much; noise alone has 1. The slide's figure is the median.
 func (t *Tissue) focus(ctx context.Context, s *slide.Slide, seen plane, mpp float64) error {
 	v, err := s.AtMPP(max(focusMicrons/mpp, 1), 1)
 	if err != nil {
@@ -40,7 +41,7 @@ func (t *Tissue) focus(ctx context.Context, s *slide.Slide, seen plane, mpp floa
 		if err := v.Read(ctx, pix, r); err != nil {
 			return err
 		}
-		if f, ok := sharpness(pix, sampleEdge); ok {
+		if f, ok := sharpness(pix); ok {
 			sharp = append(sharp, f)
 		}
 	}
@@ -50,41 +51,43 @@ func (t *Tissue) focus(ctx context.Context, s *slide.Slide, seen plane, mpp floa
 	slices.Sort(sharp)
 	t.Focus.Value = sharp[len(sharp)/2]
 	if t.Focus.Value < leastSharp {
-		t.Focus.Warning = fmt.Sprintf("the tissue looks blurred, sharpness %.3f where %.1f and more are usual: scan it again if you can", t.Focus.Value, leastSharp)
+		t.Focus.Warning = fmt.Sprintf("the tissue looks blurred, sharpness %.3f where %.2g and more are usual: scan it again if you can", t.Focus.Value, leastSharp)
 	}
 	return nil
 }
 
 // sharpness is that of an RGB square; ok is false where there is nothing that could be sharp.
-func sharpness(pix []byte, edge int) (f float64, ok bool) {
-	light := make([]float32, edge*edge)
+func sharpness(pix []byte) (f float64, ok bool) {
+	light := make([]float32, sampleEdge*sampleEdge)
 	for i := range light {
-		light[i] = float32(pix[3*i]) + 2*float32(pix[3*i+1]) + float32(pix[3*i+2])
+		light[i] = (float32(pix[3*i]) + 2*float32(pix[3*i+1]) + float32(pix[3*i+2])) / 4
 	}
-	half := make([]float32, len(light)/4)
-	for i := range half {
-		k := i/(edge/2)*2*edge + i%(edge/2)*2
-		half[i] = (light[k] + light[k+1] + light[k+edge] + light[k+edge+1]) / 4
-	}
-	var sum, squares float64
-	for _, v := range half {
-		sum, squares = sum+float64(v), squares+float64(v)*float64(v)
-	}
-	n := float64(len(half))
-	fine, coarse := laplacian(light, edge), laplacian(half, edge/2)
-	const least = 4 * 3 // grey levels, four units each
-	return fine / max(coarse, 1e-9), squares/n-sum*sum/n/n > least*least
-}
-
-// laplacian returns the variance of the Laplacian of a square.
-func laplacian(light []float32, edge int) float64 {
-	var n, sum, squares float64
-	for y := 1; y < edge-1; y++ {
-		for x := 1; x < edge-1; x++ {
-			i := y*edge + x
-			v := float64(4*light[i] - light[i-1] - light[i+1] - light[i-edge] - light[i+edge])
-			n, sum, squares = n+1, sum+v, squares+v*v
+	contrast := 0.0
+	for y := 0; y < sampleEdge; y += near {
+		for x := 0; x < sampleEdge; x += near {
+			var m moments
+			for k := range near {
+				for _, v := range light[(y+k)*sampleEdge+x:][:near] {
+					m.add(float64(v))
+				}
+			}
+			contrast += m.variance() * near * near / sampleEdge / sampleEdge
 		}
 	}
-	return squares/n - sum*sum/n/n
+	var m moments
+	for y := 1; y < sampleEdge-1; y++ {
+		for x := 1; x < sampleEdge-1; x++ {
+			i := y*sampleEdge + x
+			m.add(float64(4*light[i] - light[i-1] - light[i+1] - light[i-sampleEdge] - light[i+sampleEdge]))
+		}
+	}
+	const noise = 20 // what the Laplacian makes of white noise of variance 1
+	return m.variance() / noise / max(contrast, 1), contrast > 4
 }
+
+// moments are sums of values and of their squares.
+type moments struct{ n, sum, squares float64 }
+
+func (m *moments) add(v float64) { m.n, m.sum, m.squares = m.n+1, m.sum+v, m.squares+v*v }
+
+func (m *moments) variance() float64 { return m.squares/m.n - m.sum*m.sum/m.n/m.n }

@@ -58,7 +58,7 @@ func TestFocus(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v := open(t, shared.File(t, "slides/"+name))
 			mpp := v.Slide().Info().MPP
-			m := whole(t, v, image.Rect(0, 0, 1200, 1200).Add(v.Size().Div(2)).Sub(image.Pt(600, 600)))
+			m := whole(t, v, image.Rect(0, 0, 700, 700).Add(v.Size().Div(2)).Sub(image.Pt(350, 350)))
 			last := math.Inf(1)
 			for _, micron := range []float64{0, 0.5, 1, 2} {
 				found := find(t, level0(t, newPicture(blurred(m, micron/mpp), image.Pt(m.W, m.H), mpp), 64<<20), tissue.NewDefaultConfig())

@@ -12,7 +12,7 @@ import (
 // made for. It does not change, and may be used by any number of goroutines.
 type Tissue struct {
 	Field Field   // how the slide is lit; Auto where nobody has looked
-	Focus Measure // sharpness of the tissue: how much of the detail of 1 µm there is at 0.5 µm
+	Focus Measure // sharpness of the tissue at 0.5 µm a pixel: the finest detail among its contrast; noise alone has 1
 	Stain Measure // median optical density of the tissue; in dark field its light above the ground, in grey levels
 	Pen   Measure // share of the slide that pen marks cover
 	Found Measure // share of the slide that is tissue, with its margin
