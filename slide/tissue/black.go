@@ -1,10 +1,6 @@
 package tissue
 
-import (
-	"slices"
-
-	"microtome/internal/raster"
-)
+import "microtome/internal/raster"
 
 // black is the lightest that the strongest channel of black is: what a scanner fills in, through JPEG.
 const black = 16
@@ -110,7 +106,7 @@ func peak(counts *[256]int, lo, hi int) int {
 
 // total counts all.
 func total(counts *[256]int) (n int) {
-	for _, c := range slices.All(counts[:]) {
+	for _, c := range counts {
 		n += c
 	}
 	return n

@@ -56,9 +56,10 @@ func (c Config) Validate() error {
 	if c.Recall < First || c.Recall > Safe {
 		errs = append(errs, fmt.Errorf("recall %d: give first, strict or safe", int(c.Recall)))
 	}
-	for name, v := range map[string]float64{"margin": c.Margin, "speck": c.Speck, "hole": c.Hole, "mpp": c.MPP} {
+	for i, v := range []float64{c.Margin, c.Speck, c.Hole, c.MPP} {
 		if !(v >= 0) || math.IsInf(v, 0) {
-			errs = append(errs, fmt.Errorf("tissue %s %g: give 0 or more", name, v))
+			name := [...]string{"margin", "speck", "hole", "pixel size"}[i]
+			errs = append(errs, fmt.Errorf("tissue: %s of %g: give 0 or more", name, v))
 		}
 	}
 	return errors.Join(errs...)

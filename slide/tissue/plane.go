@@ -82,7 +82,7 @@ func (p plane) dropSpecks(least float64) {
 	}
 }
 
-// fillHoles fills what is off, surrounded, and has at most most cells. What reaches the edge of the slide
+// fillHoles fills what is off, surrounded and not larger than most cells. What reaches the edge of the slide
 // is not surrounded.
 func (p plane) fillHoles(most float64) {
 	off := newPlane(p.w, p.h)

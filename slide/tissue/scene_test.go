@@ -193,7 +193,7 @@ func TestScenes(t *testing.T) {
 			s.tissue = either(inside(1000, 500, 5000, 512), inside(2000, 800, 2012, 3500))
 		}), most: 0.0001}, // near looks along rays, and misses threads
 		"a shaded ground": {scene: with(func(s *scene) {
-			s.over = func(x, y float64) layer { // as seams of a scanner: 3 % darker in every other field
+			s.over = func(x, _ float64) layer { // as seams of a scanner: 3 % darker in every other field
 				g := 255 - 7*float64(int(x/512)%2)
 				return layer{[3]float64{g, g, g}, false, true}
 			}
@@ -265,7 +265,7 @@ func TestScenes(t *testing.T) {
 			if (found.Pen.Value > 0) != c.pen || (found.Pen.Warning != "") != c.pen {
 				t.Errorf("pen %+v", found.Pen)
 			}
-			if has := found.Stain.Warning; (has == "") != (c.stain == "") || !contains(has, c.stain) {
+			if has := found.Stain.Warning; (has == "") != (c.stain == "") || !strings.Contains(has, c.stain) {
 				t.Errorf("stain %+v", found.Stain)
 			}
 			t.Logf("found %.3f stain %.3f focus %.3f pen %.4f", found.Found.Value, found.Stain.Value, found.Focus.Value, found.Pen.Value)
@@ -273,4 +273,75 @@ func TestScenes(t *testing.T) {
 	}
 }
 
-func contains(text, part string) bool { return strings.Contains(text, part) }
+// Dust of one cell is dropped, two cells of blood side by side are not; a hole is filled up to the stated area.
+func TestSpecksAndHoles(t *testing.T) {
+	dust, blood := inside(1000, 1000, 1006, 1006), inside(2000, 1000, 2016, 1016)
+	small, large := ellipse(3000, 2000, 100, 100), ellipse(4200, 2000, 300, 300)
+	s := scene{ground: [3]float64{243, 241, 244}, stain: [3]float64{205, 140, 190}, rough: 40, noise: 2, tissue: func(x, y float64) bool {
+		return dust(x, y) || blood(x, y) || inside(2600, 1400, 4800, 2600)(x, y) && !small(x, y) && !large(x, y)
+	}}
+	cfg := tissue.NewDefaultConfig()
+	cfg.Margin = 0
+	found := find(t, s.view(t), cfg)
+	for _, c := range []struct {
+		name string
+		x, y int
+		want bool
+	}{{"dust", 1003, 1003, false}, {"blood", 2008, 1008, true}, {"a small hole", 3000, 2000, true}, {"a large hole", 4200, 2000, false}} {
+		if found.Contains(4*c.x, 4*c.y) != c.want {
+			t.Errorf("%s: tissue is %v", c.name, !c.want)
+		}
+	}
+	cfg.Speck, cfg.Hole = 0, 1e6
+	found = find(t, s.view(t), cfg)
+	if !found.Contains(4*1003, 4*1003) || !found.Contains(4*4200, 4*2000) {
+		t.Error("the rules for specks and holes do not go by Config")
+	}
+}
+
+// Of a slide that is all glass nothing is tissue, whatever its noise, and somebody is told.
+func TestAllGlass(t *testing.T) {
+	for name, s := range map[string]scene{
+		"clean":          {ground: [3]float64{255, 255, 255}},
+		"noise":          {ground: [3]float64{240, 238, 242}, noise: 3},
+		"tinted":         {ground: [3]float64{225, 222, 235}, noise: 2},
+		"dark field":     {ground: [3]float64{5, 5, 5}, noise: 2},
+		"dark, no noise": {},
+	} {
+		found := find(t, s.view(t), tissue.NewDefaultConfig())
+		if found.Found.Value != 0 || !strings.Contains(found.Found.Warning, "no tissue") || !found.Bounds().Empty() {
+			t.Errorf("%s: %+v in %v", name, found.Found, found.Bounds())
+		}
+	}
+}
+
+// Everything nearer than the margin to what is found without is found.
+func TestMargin(t *testing.T) {
+	s := scene{ground: [3]float64{243, 241, 244}, stain: [3]float64{205, 140, 190}, rough: 40, noise: 2, tissue: either(ellipse(3000, 2000, 500, 300), inside(0, 0, 40, 30))}
+	v := s.view(t)
+	cfg := tissue.NewDefaultConfig()
+	cfg.Hole = 0
+	cfg.Margin = 0
+	bare := find(t, v, cfg)
+	for _, margin := range []float64{5, 50, 333} {
+		cfg.Margin = margin
+		found := find(t, v, cfg)
+		for y := 3; y < sceneSize.Y; y += 97 {
+			for x := 3; x < sceneSize.X; x += 97 {
+				if !bare.Contains(x, y) {
+					continue
+				}
+				for k := range 16 {
+					sin, cos := math.Sincos(float64(k) * math.Pi / 8)
+					at := image.Pt(x+int(4*0.999*margin*cos), y+int(4*0.999*margin*sin))
+					if at.In(image.Rectangle{Max: sceneSize}) && !found.Contains(at.X, at.Y) {
+						t.Fatalf("margin %g µm: %v is near (%d, %d) and lost", margin, at, x, y)
+					}
+				}
+			}
+		}
+		if area := found.Pixels(image.Rectangle{Max: sceneSize}) - bare.Pixels(image.Rectangle{Max: sceneSize}); float64(area) > 16*(2800+300+7*margin)*(margin+20) {
+			t.Errorf("margin %g µm adds %d pixels", margin, area)
+		}
+	}
+}
