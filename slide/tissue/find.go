@@ -67,13 +67,15 @@ func (t *Tissue) detect(picture raster.RGB, cfg Config, micron float64) {
 	}
 	t.dropSpecks(speck)
 	// Ink on tissue, or beside it, is kept: what is below can be tissue.
-	reach := t.clone()
-	reach.grow(inkReach / micron)
-	for i := range t.on {
-		if reach.on[i] && !void.on[i] && (found.on[i] || ink.on[i]) {
-			t.on[i] = true
-		} else if ink.on[i] {
-			t.Pen.Value++
+	if near.count() > 0 {
+		reach := t.clone()
+		reach.grow(inkReach / micron)
+		for i, n := range near.on {
+			if n && reach.on[i] && !void.on[i] && (found.on[i] || ink.on[i]) {
+				t.on[i] = true
+			} else if ink.on[i] {
+				t.Pen.Value++
+			}
 		}
 	}
 	if t.Pen.Value /= float64(len(t.on)); t.Pen.Value > 0 {
