@@ -176,35 +176,60 @@ func grow[T any](s []T, n int) []T {
 func (s *Slide) Thumbnail(ctx context.Context, edge int) (*image.RGBA, error) {
 	full := s.info.Levels[0].Size
 	down := max(1, float64(max(full.X, full.Y))/float64(edge))
+	size := func(n int) int { return max(1, int(float64(n)/down)) }
+	out := image.NewRGBA(image.Rect(0, 0, size(full.X), size(full.Y)))
+	err := s.shrink(ctx, down, out.Rect.Max, func(r image.Rectangle, pix []byte) {
+		for y := r.Min.Y; y < r.Max.Y; y++ {
+			line := out.Pix[out.PixOffset(r.Min.X, y):][:4*r.Dx()]
+			for ; len(line) > 0; line, pix = line[4:], pix[3:] {
+				line[0], line[1], line[2], line[3] = pix[0], pix[1], pix[2], 255
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Shrunk returns the whole slide, down pixels of level 0 along an axis in each of its own, down being 1
+// or more. The last column and row reach beyond the slide, mirrored, where down does not divide its size.
+func (s *Slide) Shrunk(ctx context.Context, down float64) (raster.RGB, error) {
+	full := s.info.Levels[0].Size
+	size := func(n int) int { return int(math.Ceil(float64(n) / down)) }
+	out := raster.NewRGB(size(full.X), size(full.Y))
+	err := s.shrink(ctx, down, image.Pt(out.W, out.H), func(r image.Rectangle, pix []byte) {
+		for y := r.Min.Y; y < r.Max.Y; y++ {
+			copy(out.Pix[3*(y*out.W+r.Min.X):], pix[3*r.Dx()*(y-r.Min.Y):][:3*r.Dx()])
+		}
+	})
+	return out, err
+}
+
+// shrink hands the slide at a downsample to put, square by square: a level may be far larger than what
+// is made of it.
+func (s *Slide) shrink(ctx context.Context, down float64, size image.Point, put func(r image.Rectangle, pix []byte)) error {
 	level := 0
 	for n, l := range s.info.Levels {
 		if l.Downsample <= down {
 			level = n
 		}
 	}
-	size := func(n int) int { return max(1, int(float64(n)/down)) }
-	v := &View{slide: s, level: level, scale: down / s.info.Levels[level].Downsample, size: image.Pt(size(full.X), size(full.Y))}
+	v := &View{slide: s, level: level, scale: down / s.info.Levels[level].Downsample, size: size}
 	if r, ok := s.reader.(*fileReader); ok {
 		defer r.forget(level) // one picture is all that it is read for
 	}
-	out := image.NewRGBA(image.Rectangle{Max: v.size})
-	const step = 128 // reads in squares: a level may be far larger than its thumbnail
+	const step = 128
 	pix := make([]byte, 3*step*step)
-	for y := 0; y < v.size.Y; y += step {
-		for x := 0; x < v.size.X; x += step {
-			r := image.Rect(x, y, x+step, y+step).Intersect(out.Rect)
+	for y := 0; y < size.Y; y += step {
+		for x := 0; x < size.X; x += step {
+			r := image.Rect(x, y, x+step, y+step).Intersect(image.Rectangle{Max: size})
 			part := pix[:3*r.Dx()*r.Dy()]
 			if err := v.Read(ctx, part, r); err != nil {
-				return nil, err
+				return err
 			}
-			for row := range r.Dy() {
-				line := out.Pix[out.PixOffset(x, y+row):]
-				for i := range r.Dx() {
-					copy(line[4*i:], part[3*(row*r.Dx()+i):][:3])
-					line[4*i+3] = 255
-				}
-			}
+			put(r, part)
 		}
 	}
-	return out, nil
+	return nil
 }

@@ -31,10 +31,16 @@ func (v *View) Level() int { return v.level }
 // used as it is, below 1 when it is enlarged.
 func (v *View) Scale() float64 { return v.scale }
 
+// Slide returns the slide that the view is of.
+func (v *View) Slide() *Slide { return v.slide }
+
+// Downsample returns how many pixels of level 0, along an axis, make one of the view.
+func (v *View) Downsample() float64 { return v.scale * v.slide.info.Levels[v.level].Downsample }
+
 // Bounds returns the scanned area in pixels of the view.
 func (v *View) Bounds() image.Rectangle {
 	full := image.Rectangle{Max: v.size}
-	down := v.slide.info.Levels[v.level].Downsample * v.scale
+	down := v.Downsample()
 	b := v.slide.info.Bounds
 	low := func(n int) int { return int(math.Floor(float64(n) / down)) }
 	high := func(n int) int { return int(math.Ceil(float64(n) / down)) }

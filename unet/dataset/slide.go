@@ -1,19 +1,16 @@
 package dataset
 
 import (
-	"bufio"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"image"
-	"io"
-	"math"
-	"os"
+	"io/fs"
 	"slices"
 	"strings"
 
+	"microtome/internal/geojson"
 	"microtome/internal/raster"
 )
 
@@ -61,7 +58,7 @@ func (l *loader) slide(ctx context.Context, p pair) (err error) {
 		return l.errorf(p.image, "%v pixels of %g µm, %g of level 0 each: give mpp in index.json", s.Size, s.MPP, s.Scale)
 	}
 	for _, o := range drawn {
-		o.place(s)
+		o.Place(s.Origin, s.Scale)
 	}
 	regions, objects := l.sort(drawn)
 	if len(regions) == 0 {
@@ -77,114 +74,47 @@ func (l *loader) slide(ctx context.Context, p pair) (err error) {
 }
 
 // annotations reads a GeoJSON file, which may be compressed by gzip.
-func (l *loader) annotations(name string) (drawn []object, err error) {
-	f, err := os.Open(l.path(name))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var r io.Reader = bufio.NewReader(f)
-	if strings.HasSuffix(strings.ToLower(name), ".gz") {
-		if r, err = gzip.NewReader(r); err != nil {
-			return nil, l.errorf(name, "%w: export it again", err)
-		}
-	}
-	err = readGeoJSON(r, l.Nuclei, func(o object) error {
+func (l *loader) annotations(name string) (drawn []geojson.Object, err error) {
+	err = geojson.ReadFile(l.path(name), l.Nuclei, func(o geojson.Object) error {
 		drawn = append(drawn, o)
 		return nil
 	})
-	if err != nil {
-		return nil, l.errorf(name, "%w", err)
+	var system *fs.PathError
+	if err != nil && !errors.As(err, &system) {
+		err = l.errorf(name, "%w", err)
 	}
-	return drawn, nil
-}
-
-// place moves an object from where annotations count to the pixels of s.
-func (o object) place(s *Slide) {
-	for _, p := range o.polygons {
-		for _, ring := range p {
-			for i, at := range ring {
-				ring[i] = raster.Point{X: (at.X + float64(s.Origin.X)) / s.Scale, Y: (at.Y + float64(s.Origin.Y)) / s.Scale}
-			}
-		}
-	}
-}
-
-// bounds returns the smallest rectangle of pixels whose centres an object may cover.
-func (o object) bounds() (r image.Rectangle) {
-	for _, p := range o.polygons {
-		low, high := p[0][0], p[0][0]
-		for _, at := range p[0] {
-			low = raster.Point{X: min(low.X, at.X), Y: min(low.Y, at.Y)}
-			high = raster.Point{X: max(high.X, at.X), Y: max(high.Y, at.Y)}
-		}
-		first := func(v float64) int { return int(math.Ceil(v - 0.5)) }
-		r = r.Union(image.Rect(first(low.X), first(low.Y), first(high.X), first(high.Y)))
-	}
-	return r
-}
-
-// area returns how much an object covers, holes taken off.
-func (o object) area() (sum float64) {
-	for _, p := range o.polygons {
-		for n, ring := range p {
-			twice := 0.0
-			for i, a := range ring[1:] {
-				b := ring[i]
-				twice += (b.X - a.X) * (b.Y + a.Y)
-			}
-			if n == 0 {
-				sum += math.Abs(twice) / 2
-			} else {
-				sum -= math.Abs(twice) / 2
-			}
-		}
-	}
-	return sum
-}
-
-// fill calls span for the stretches of pixels that an object covers within r, counted from its corner.
-func (o object) fill(r image.Rectangle, span func(y, x0, x1 int)) {
-	for _, p := range o.polygons {
-		moved := make([][]raster.Point, len(p))
-		for n, ring := range p {
-			for _, at := range ring {
-				moved[n] = append(moved[n], raster.Point{X: at.X - float64(r.Min.X), Y: at.Y - float64(r.Min.Y)})
-			}
-		}
-		raster.FillPolygon(r.Dx(), r.Dy(), moved, span)
-	}
+	return drawn, err
 }
 
 // sort tells the regions from the objects in them, and puts the objects into the order in which they are
 // painted: smaller ones over larger ones. Objects of other classes with a star, as QuPath's Ignore*, are
-// nothing to learn. Neither are annotations without a class where there are detections: QuPath looks for
+// nothing to learn. Neither are annotations without a.Class where there are detections: QuPath looks for
 // detections within such ones. Where no region is drawn, it is the box around all objects, with a margin.
-func (l *loader) sort(drawn []object) (regions, objects []object) {
-	detections := slices.ContainsFunc(drawn, func(o object) bool { return o.detected })
+func (l *loader) sort(drawn []geojson.Object) (regions, objects []geojson.Object) {
+	detections := slices.ContainsFunc(drawn, func(o geojson.Object) bool { return o.Detected })
 	var all image.Rectangle
 	for _, o := range drawn {
 		switch {
-		case o.class == l.Region:
+		case o.Class == l.Region:
 			regions = append(regions, o)
-		case strings.HasSuffix(o.class, "*"), o.class == "" && !o.detected && detections:
+		case strings.HasSuffix(o.Class, "*"), o.Class == "" && !o.Detected && detections:
 		default:
 			objects = append(objects, o)
-			all = all.Union(o.bounds())
+			all = all.Union(o.Bounds())
 		}
 	}
 	if len(regions) == 0 && len(objects) > 0 {
 		all = all.Inset(-l.Margin)
 		x0, y0, x1, y1 := float64(all.Min.X), float64(all.Min.Y), float64(all.Max.X), float64(all.Max.Y)
-		regions = []object{{polygons: []polygon{{{{X: x0, Y: y0}, {X: x1, Y: y0}, {X: x1, Y: y1}, {X: x0, Y: y1}, {X: x0, Y: y0}}}}}}
+		regions = []geojson.Object{{Polygons: []geojson.Polygon{{{{X: x0, Y: y0}, {X: x1, Y: y0}, {X: x1, Y: y1}, {X: x0, Y: y1}, {X: x0, Y: y0}}}}}}
 	}
-	slices.SortStableFunc(objects, func(a, b object) int { return cmp.Compare(b.area(), a.area()) })
+	slices.SortStableFunc(objects, func(a, b geojson.Object) int { return cmp.Compare(b.Area(), a.Area()) })
 	return regions, objects
 }
 
 // region adds one annotated region.
-func (l *loader) region(ctx context.Context, p pair, s *Slide, name string, region object, objects []object) error {
-	r := region.bounds().Intersect(image.Rectangle{Max: s.Size})
+func (l *loader) region(ctx context.Context, p pair, s *Slide, name string, region geojson.Object, objects []geojson.Object) error {
+	r := region.Bounds().Intersect(image.Rectangle{Max: s.Size})
 	switch {
 	case r.Empty():
 		return fmt.Errorf("covers no pixel of the slide, which has %d×%d at this resolution: check that the annotations belong to it, or draw the region larger", s.Size.X, s.Size.Y)
@@ -194,7 +124,7 @@ func (l *loader) region(ctx context.Context, p pair, s *Slide, name string, regi
 	m := Image{Name: name, RGB: raster.NewRGB(r.Dx(), r.Dy()), MPP: s.MPP, Region: true}
 	outside := slices.Repeat([]bool{true}, m.W*m.H)
 	known := 0
-	region.fill(r, func(y, x0, x1 int) {
+	region.Fill(r, func(y, x0, x1 int) {
 		for x := x0; x < x1; x++ {
 			if outside[y*m.W+x] {
 				outside[y*m.W+x] = false
@@ -215,11 +145,11 @@ func (l *loader) region(ctx context.Context, p pair, s *Slide, name string, regi
 	found := raster.NewLabels(m.W, m.H)
 	classes := make([]string, len(objects)+1)
 	for n, o := range objects {
-		classes[n+1] = o.class
-		if !o.bounds().Overlaps(r) {
+		classes[n+1] = o.Class
+		if !o.Bounds().Overlaps(r) {
 			continue
 		}
-		o.fill(r, func(y, x0, x1 int) {
+		o.Fill(r, func(y, x0, x1 int) {
 			for x := x0; x < x1; x++ {
 				if !outside[y*m.W+x] {
 					found.Pix[y*m.W+x] = uint32(n + 1)

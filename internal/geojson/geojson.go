@@ -1,26 +1,30 @@
-package dataset
+// Package geojson reads what people and QuPath have drawn on slides.
+package geojson
 
 import (
+	"bufio"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"strings"
 
 	"microtome/internal/raster"
 )
 
-// An object is what an annotation tool has drawn.
-type object struct {
-	detected bool   // by QuPath, not drawn by hand
-	class    string // "": not classified
-	polygons []polygon
+// An Object is what an annotation tool has drawn.
+type Object struct {
+	Detected bool   // by QuPath, not drawn by hand
+	Class    string // "": not classified
+	Polygons []Polygon
 }
 
-// A polygon is an outline and holes, in pixels of level 0, each of three points or more and the first
-// again.
-type polygon [][]raster.Point
+// A Polygon is an outline and holes, in pixels of level 0 from the corner of the scanned area, each of
+// three points or more and the first again.
+type Polygon [][]raster.Point
 
 // A feature is GeoJSON as QuPath writes it: 0.2 and later.
 type feature struct {
@@ -43,9 +47,25 @@ type geometry struct {
 	Coordinates json.RawMessage `json:"coordinates"`
 }
 
-// readGeoJSON hands each object of a document to found, one at a time: of a FeatureCollection, of a
+// ReadFile is Read of a file, which may be compressed by gzip. Its errors do not name the file.
+func ReadFile(path string, nuclei bool, found func(Object) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var r io.Reader = bufio.NewReader(f)
+	if strings.HasSuffix(strings.ToLower(path), ".gz") {
+		if r, err = gzip.NewReader(r); err != nil {
+			return fmt.Errorf("%w: export it again", err)
+		}
+	}
+	return Read(r, nuclei, found)
+}
+
+// Read hands each object of a document to found, one at a time: of a FeatureCollection, of a
 // list of Features, or a single Feature. With nuclei, cells that have a nucleus are their nucleus.
-func readGeoJSON(r io.Reader, nuclei bool, found func(object) error) error {
+func Read(r io.Reader, nuclei bool, found func(Object) error) error {
 	p := parser{Decoder: json.NewDecoder(r), nuclei: nuclei, found: found}
 	err := p.document()
 	if err == nil {
@@ -65,7 +85,7 @@ func readGeoJSON(r io.Reader, nuclei bool, found func(object) error) error {
 type parser struct {
 	*json.Decoder
 	nuclei bool
-	found  func(object) error
+	found  func(Object) error
 	count  int // features so far
 }
 
@@ -130,7 +150,7 @@ func (p *parser) feature(d *json.Decoder) error {
 	var f feature
 	err := d.Decode(&f)
 	if err == nil {
-		var o object
+		var o Object
 		var keep bool
 		if o, keep, err = f.object(p.nuclei); err == nil && keep {
 			err = p.found(o)
@@ -144,7 +164,7 @@ func (p *parser) feature(d *json.Decoder) error {
 
 // object returns what a feature shows; keep is false for QuPath's tiles and cores of arrays, which show
 // nothing.
-func (f feature) object(nuclei bool) (o object, keep bool, err error) {
+func (f feature) object(nuclei bool) (o Object, keep bool, err error) {
 	if f.Type != "Feature" {
 		return o, false, fmt.Errorf("type %q is not Feature", f.Type)
 	}
@@ -159,11 +179,11 @@ func (f feature) object(nuclei bool) (o object, keep bool, err error) {
 	case "tile", "tma_core", "tmacore", "root":
 		return o, false, nil
 	case "detection", "cell":
-		o.detected = true
+		o.Detected = true
 	}
-	o.class = f.Properties.Classification.Name
-	if o.class == "" {
-		o.class = strings.Join(f.Properties.Classification.Names, ": ")
+	o.Class = f.Properties.Classification.Name
+	if o.Class == "" {
+		o.Class = strings.Join(f.Properties.Classification.Names, ": ")
 	}
 	shape := f.Geometry
 	if nuclei && f.Nucleus != nil {
@@ -172,14 +192,14 @@ func (f feature) object(nuclei bool) (o object, keep bool, err error) {
 	if shape == nil {
 		return o, false, errors.New("no geometry: remove the object")
 	}
-	o.polygons, err = shape.polygons()
+	o.Polygons, err = shape.polygons()
 	return o, true, err
 }
 
 // position is a point of GeoJSON: x, y and what else there may be.
 type position []float64
 
-func (g geometry) polygons() ([]polygon, error) {
+func (g geometry) polygons() ([]Polygon, error) {
 	var all [][][]position
 	switch g.Type {
 	case "Polygon":
@@ -197,12 +217,12 @@ func (g geometry) polygons() ([]polygon, error) {
 	if len(all) == 0 {
 		return nil, errors.New("a polygon without points: remove the object")
 	}
-	var found []polygon
+	var found []Polygon
 	for _, rings := range all {
 		if len(rings) == 0 {
 			return nil, errors.New("a polygon without points: remove the object")
 		}
-		var p polygon
+		var p Polygon
 		for _, ring := range rings {
 			points, err := outline(ring)
 			if err != nil {
