@@ -118,6 +118,8 @@ const (
 	maxExtra    = 16 << 20                // bytes of Record.Extra
 	maxHeader   = 1 << 20
 
+	journalWindow = 1 << 18 // how far back the compression looks, bytes
+
 	syncBytes = 16 << 20 // what a power cut may take
 	syncEvery = 10 * time.Second
 )
@@ -139,10 +141,10 @@ func openJournal(fsys fileSystem, path string, h JournalHeader, held func() erro
 	}
 	j := &Journal{path: path, header: h, held: held}
 	var err error
-	if j.pack, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<18)); err != nil {
+	if j.pack, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(journalWindow)); err != nil {
 		return nil, err
 	}
-	if j.unpack, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(h.Core)*uint64(h.Core))); err != nil {
+	if j.unpack, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(max(journalWindow, uint64(h.Core)*uint64(h.Core)))); err != nil {
 		return nil, err
 	}
 	j.file, err = fsys.Open(path)
@@ -325,7 +327,7 @@ func (j *Journal) Next() int { return j.next }
 func (j *Journal) Replay() iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		fail := func(n int, err error) {
-			yield(Record{}, fmt.Errorf("%s: tile %d of %d: %w: give --force to start this slide over", j.path, n+1, j.resumed, err))
+			yield(Record{}, fmt.Errorf("replay %s: tile %d of %d: %w: give --force to start this slide over", j.path, n+1, j.resumed, err))
 		}
 		if j.tiles > j.resumed {
 			fail(0, errors.New("a tile was appended before the replay"))
@@ -376,13 +378,13 @@ func (j *Journal) append(rec Record) error {
 	w, h := rec.Rect.Dx(), rec.Rect.Dy()
 	switch {
 	case rec.Index < j.next:
-		return fmt.Errorf("%s: tile %d comes after tile %d", j.path, rec.Index, j.next-1)
+		return fmt.Errorf("append %s: tile %d comes after tile %d", j.path, rec.Index, j.next-1)
 	case !j.fits(rec.Rect):
-		return fmt.Errorf("%s: %v is %w", j.path, rec.Rect, errTile)
+		return fmt.Errorf("append %s: %v is %w", j.path, rec.Rect, errTile)
 	case rec.Stride < w || len(rec.Labels) < (h-1)*rec.Stride+w:
-		return fmt.Errorf("%s: %d labels in rows of %d for the rectangle %v", j.path, len(rec.Labels), rec.Stride, rec.Rect)
+		return fmt.Errorf("append %s: %d labels in rows of %d for the rectangle %v", j.path, len(rec.Labels), rec.Stride, rec.Rect)
 	case len(rec.Extra) > maxExtra:
-		return fmt.Errorf("%s: %d bytes beside the labels of a tile, %d at most", j.path, len(rec.Extra), maxExtra)
+		return fmt.Errorf("append %s: %d bytes beside the labels of a tile, %d at most", j.path, len(rec.Extra), maxExtra)
 	}
 	labels := rec.Labels[:(h-1)*rec.Stride+w]
 	if rec.Stride > w {
