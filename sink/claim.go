@@ -109,8 +109,9 @@ func claimFile(f *os.File, fresh bool, me owner, lock func(*os.File) (bool, erro
 	if err != nil {
 		return nil, err
 	}
+	text = append(text, '\n')
 	c := &claim{file: f, path: path, done: make(chan struct{})}
-	if _, err := f.Write(append(text, '\n')); err != nil {
+	if _, err := f.Write(text); err != nil {
 		return nil, also(err, os.Remove(path))
 	}
 	if err := f.Sync(); err != nil {
@@ -119,7 +120,11 @@ func claimFile(f *os.File, fresh bool, me owner, lock func(*os.File) (bool, erro
 	if !same(f, path) { // taken for dead before the owner stood in it
 		return nil, nil
 	}
-	c.beat.Go(func() { c.live(append(text, '\n')) })
+	c.beat.Go(func() {
+		t := time.NewTicker(beatEvery)
+		defer t.Stop()
+		c.live(text, t.C)
+	})
 	return c, nil
 }
 
@@ -200,16 +205,14 @@ func readOwner(f *os.File) (o owner, err error) {
 	return o, err
 }
 
-// live shows that the owner lives until done is closed. An error shows nothing, so that others take the
+// live shows with each tick that the owner lives, until done is closed. An error shows nothing, so that others take the
 // stage over and held fails: nobody else is to be told.
-func (c *claim) live(text []byte) {
-	t := time.NewTicker(beatEvery)
-	defer t.Stop()
+func (c *claim) live(text []byte, ticks <-chan time.Time) {
 	for {
 		select {
 		case <-c.done:
 			return
-		case <-t.C:
+		case <-ticks:
 			if _, err := c.file.WriteAt(text, 0); err == nil {
 				_ = c.file.Sync()
 			}
@@ -225,7 +228,7 @@ func (c *claim) held() error {
 	return nil
 }
 
-// release gives the claim up, and removes its file if remove is set.
+// release gives the claim up.
 func (c *claim) release() error {
 	close(c.done)
 	c.beat.Wait()
