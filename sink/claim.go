@@ -103,7 +103,10 @@ func claimFile(f *os.File, fresh bool, me owner, lock func(*os.File) (bool, erro
 		if was.lives(me, locked, age) {
 			return nil, was.busy()
 		}
-		return nil, moveAway(path, was, me)
+		if locked && was.Kernel == me.Kernel { // nobody else can be about it, but on a host that waits for two minutes
+			return nil, moveAway(path, was, me)
+		}
+		return nil, moveAwayAlone(path, was, me)
 	}
 	text, err := json.Marshal(me)
 	if err != nil {
@@ -171,15 +174,57 @@ func age(f *os.File, probe string) (time.Duration, error) {
 	return now.ModTime().Sub(info.ModTime()), nil
 }
 
+// moveAwayAlone is moveAway for one process at a time, by a file that only one can create. Else one that
+// was slow would move away the file of the next owner.
+func moveAwayAlone(path string, dead, me owner) error {
+	turn := path + ".turn"
+	f, err := os.OpenFile(turn, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o666)
+	if errors.Is(err, fs.ErrExist) {
+		f, err := os.Open(turn)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		age, err := age(f, path+"."+me.ID)
+		if err = also(err, f.Close()); err != nil {
+			return err
+		}
+		if age < deadAfter {
+			return errBusy
+		}
+		return unlessGone(os.Remove(turn)) // killed there
+	}
+	if err != nil {
+		return err
+	}
+	err = f.Close()
+	if f, errOpen := os.Open(path); errOpen != nil {
+		err = also(err, unlessGone(errOpen))
+	} else {
+		is, errRead := readOwner(f)
+		if err = also(also(err, errRead), f.Close()); err == nil && is == dead {
+			err = moveAway(path, dead, me)
+		}
+	}
+	return also(err, unlessGone(os.Remove(turn)))
+}
+
+// unlessGone drops the error that a file is not there.
+func unlessGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // moveAway takes the lock file of a dead owner away. Where two try, one may find that it has moved the
 // other's new file, and puts that back.
 func moveAway(path string, dead, me owner) error {
 	aside := path + "." + me.ID
 	if err := os.Rename(path, aside); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return err
+		return unlessGone(err)
 	}
 	f, err := os.Open(aside)
 	if err != nil {
@@ -234,7 +279,7 @@ func (c *claim) release() error {
 	c.beat.Wait()
 	var err error
 	if c.held() == nil {
-		err = os.Remove(c.path) // while it is locked: who waits for it sees that it is gone
+		err = unlessGone(os.Remove(c.path)) // while it is locked: who waits for it sees that it is gone
 	}
 	return also(err, c.file.Close())
 }

@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/s2"
 )
 
 // A Journal keeps the labels of finished tiles, in the order in which they are committed, so that a run
@@ -26,7 +26,7 @@ import (
 //
 // The file is a line of text, then frames: a length in 4 bytes, a CRC-32C in 4, and as many bytes of
 // content; numbers are little endian. The first frame is the header, as JSON. Each other is a tile: its
-// index and rectangle and the length of its labels as varints, the labels as one frame of Zstandard, and
+// index and rectangle and the length of its labels as varints, the labels as a block of S2, and
 // what else was kept of it. A checksum covers length and content and goes on from the checksum before, so
 // a frame is right only after those it was written after: one that is missing, doubled or left from
 // another run ends the journal, as does one that is cut short or damaged.
@@ -44,14 +44,11 @@ type Journal struct {
 	restart  *Restart
 	first    int64  // where the first tile is
 	firstSum uint32 // the checksum before it
-	whole    int64  // where the tiles that were there end
 	pos      int64
 	sum      uint32 // of the last frame
 	tiles    int
 	next     int   // least index that may come
 	err      error // the first that Append met
-	pack     *zstd.Encoder
-	unpack   *zstd.Decoder
 	frame    []byte
 	rows     []byte // labels without gaps
 	unsynced int64
@@ -118,20 +115,17 @@ const (
 	maxExtra    = 16 << 20                // bytes of Record.Extra
 	maxHeader   = 1 << 20
 
-	journalWindow = 1 << 18 // how far back the compression looks, bytes
-
 	syncBytes = 16 << 20 // what a power cut may take
 	syncEvery = 10 * time.Second
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// JournalBytes is the memory of a journal whose tiles have an edge of core pixels.
-func JournalBytes(core int) int64 { return 2*int64(core)*int64(core) + 1<<20 }
+// JournalBytes is the memory of a journal whose tiles have an edge of core pixels, without their Extra.
+func JournalBytes(core int) int64 { return int64(maxFrame(core) - maxExtra + core*core + 1<<18) }
 
-// maxFrame is the most that the content of a tile's frame takes. Zstandard never makes labels longer than
-// by 3 bytes a block and a header.
-func maxFrame(core int) int { return core*core + core*core/1024 + 1<<10 + maxExtra }
+// maxFrame is the most that the content of a tile's frame takes.
+func maxFrame(core int) int { return s2.MaxEncodedLen(core*core) + 6*binary.MaxVarintLen64 + maxExtra }
 
 // openJournal opens the journal at path for more tiles. One that is not there, or does not fit the header,
 // is made anew.
@@ -141,12 +135,6 @@ func openJournal(fsys fileSystem, path string, h JournalHeader, held func() erro
 	}
 	j := &Journal{path: path, header: h, held: held}
 	var err error
-	if j.pack, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(journalWindow)); err != nil {
-		return nil, err
-	}
-	if j.unpack, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(max(journalWindow, uint64(h.Core)*uint64(h.Core)))); err != nil {
-		return nil, err
-	}
 	j.file, err = fsys.Open(path)
 	if err == nil {
 		if err := j.scan(); err != nil {
@@ -185,7 +173,7 @@ func (j *Journal) begin(fsys fileSystem) error {
 	if err := j.writeFrame(); err != nil {
 		return err
 	}
-	j.first, j.firstSum, j.whole = j.pos, j.sum, j.pos
+	j.first, j.firstSum = j.pos, j.sum
 	j.synced = time.Now()
 	return also(j.file.Sync(), fsys.SyncDir(filepath.Dir(j.path)))
 }
@@ -212,11 +200,14 @@ func (j *Journal) scan() error {
 		return err
 	}
 	var was JournalHeader
-	if content == nil || json.Unmarshal(content, &was) != nil {
+	if content == nil {
 		j.restart = new(Restart)
-		return nil
+	} else if err := json.Unmarshal(content, &was); err != nil {
+		j.restart = new(Restart)
+	} else {
+		j.restart = j.header.differs(was)
 	}
-	if j.restart = j.header.differs(was); j.restart != nil {
+	if j.restart != nil {
 		return nil
 	}
 	j.first, j.firstSum = j.pos, j.sum
@@ -237,9 +228,8 @@ func (j *Journal) scan() error {
 		j.tiles++
 		j.next = rec.Index + 1
 	}
-	j.whole, j.resumed = j.pos, j.tiles
-	tail := j.from(j.pos)
-	if j.dropped, err = io.Copy(io.Discard, tail); err == nil && j.dropped > 0 {
+	j.resumed = j.tiles
+	if j.dropped, err = io.Copy(io.Discard, j.from(j.pos)); err == nil && j.dropped > 0 {
 		err = j.file.Truncate(j.pos)
 	}
 	return err // synced is zero: what only the operating system has is synced with the first tile
@@ -285,11 +275,11 @@ func (j *Journal) readFrame(r io.Reader, most int) ([]byte, error) {
 func (j *Journal) parse(content []byte) (rec Record, packed []byte, err error) {
 	var v [6]uint64
 	for i := range v {
-		n := 0
-		if v[i], n = binary.Uvarint(content); n <= 0 || v[i] > 1<<40 {
+		value, n := binary.Uvarint(content)
+		if n <= 0 || value > 1<<40 {
 			return rec, nil, errTile
 		}
-		content = content[n:]
+		v[i], content = value, content[n:]
 	}
 	rec.Index = int(v[0])
 	rec.Rect = image.Rect(0, 0, int(v[3]), int(v[4])).Add(image.Pt(int(v[1]), int(v[2])))
@@ -348,21 +338,30 @@ func (j *Journal) Replay() iter.Seq2[Record, error] {
 				rec, packed, err = j.parse(content)
 			}
 			if err == nil {
-				j.rows, err = j.unpack.DecodeAll(packed, j.rows[:0])
-			}
-			if err == nil && len(j.rows) != rec.Rect.Dx()*rec.Rect.Dy() {
-				err = fmt.Errorf("%d labels for %v", len(j.rows), rec.Rect)
+				rec.Labels, err = j.labels(packed, rec.Rect.Dx()*rec.Rect.Dy())
 			}
 			if err != nil {
 				fail(n, err)
 				return
 			}
-			rec.Labels = j.rows
 			if !yield(rec, nil) {
 				return
 			}
 		}
 	}
+}
+
+// labels unpacks n labels. They are valid until the next call.
+func (j *Journal) labels(packed []byte, n int) ([]byte, error) {
+	has, err := s2.DecodedLen(packed)
+	if err == nil && has != n {
+		err = fmt.Errorf("%d labels, not %d", has, n)
+	}
+	if err != nil {
+		return nil, err
+	}
+	j.rows = slices.Grow(j.rows[:0], n)[:n]
+	return s2.Decode(j.rows, packed)
 }
 
 // Append adds a tile. Indexes ascend; those of tiles that need no journal, as they are known without the
@@ -396,12 +395,13 @@ func (j *Journal) append(rec Record) error {
 	}
 	// The length of the labels comes before them and is known after: room for all that stands before.
 	const room = frameHead + 6*binary.MaxVarintLen64
-	j.frame = j.pack.EncodeAll(labels, append(j.frame[:0], make([]byte, room)...))
-	packed := len(j.frame) - room
-	j.frame = append(j.frame, rec.Extra...)
+	most := room + s2.MaxEncodedLen(len(labels))
+	j.frame = slices.Grow(j.frame[:0], most)[:most]
+	packed := s2.Encode(j.frame[room:], labels)
+	j.frame = append(j.frame[:room+len(packed)], rec.Extra...)
 	var lead [room]byte
 	b := lead[:frameHead]
-	for _, v := range [6]int{rec.Index, rec.Rect.Min.X, rec.Rect.Min.Y, w, h, packed} {
+	for _, v := range [6]int{rec.Index, rec.Rect.Min.X, rec.Rect.Min.Y, w, h, len(packed)} {
 		b = binary.AppendUvarint(b, uint64(v))
 	}
 	whole := j.frame
