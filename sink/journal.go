@@ -221,7 +221,7 @@ func (j *Journal) scan() error {
 		if content != nil {
 			rec, _, err = j.parse(content)
 		}
-		if content == nil || err != nil || rec.Index < j.next {
+		if content == nil || err != nil {
 			j.pos, j.sum = pos, sum
 			break
 		}
