@@ -733,3 +733,66 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	}
 	j.file.Close()
 }
+
+// TestJournalReplayMayStop: tiles are appended behind those that are there, however far a replay went.
+func TestJournalReplayMayStop(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	h, recs, _ := threeTiles(t, path)
+	j := open(t, path, h)
+	for range j.Replay() {
+		break
+	}
+	more := recs[0]
+	more.Index = 3
+	if err := j.Append(more); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range j.Replay() {
+		if err == nil {
+			t.Error("a replay after an Append")
+		}
+	}
+	j.file.Close()
+	if got := kept(t, open(t, path, h)); !alike(got, append(recs, more)) {
+		t.Errorf("%d tiles, want 4", len(got))
+	}
+}
+
+// TestJournalRestartLeavesTheOldFile to a process that has lost it without knowing.
+func TestJournalRestartLeavesTheOldFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	h, recs, _ := threeTiles(t, path)
+	old := open(t, path, h)
+	defer old.file.Close()
+	h.Model = "another"
+	j := open(t, path, h)
+	recs[0].Index = 3
+	if err := old.Append(recs[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Append(recs[1]); err != nil {
+		t.Fatal(err)
+	}
+	j.file.Close()
+	if got := kept(t, open(t, path, h)); !alike(got, recs[1:2]) {
+		t.Errorf("the old process has written into the new journal: %d tiles", len(got))
+	}
+}
+
+// TestSuspendWithoutTiles leaves nothing.
+func TestSuspendWithoutTiles(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "slide")
+	s, err := ResumeStage(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Journal(header(image.Pt(9, 9), 9)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Suspend(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("left %v", left(t, dir))
+	}
+}
