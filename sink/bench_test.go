@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"image"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -158,4 +159,74 @@ func BenchmarkOverview(b *testing.B) {
 		}
 	}
 	clock.report(b, 16*256*256)
+}
+
+// BenchmarkJournal appends tiles of 1024, and replays them. Compare Append with BenchmarkPyramid: the two
+// are fed the same tiles, one after the other.
+func BenchmarkJournal(b *testing.B) {
+	const edge, core = 8192, 1024
+	size := image.Pt(edge, edge)
+	h := JournalHeader{Region: image.Rectangle{Max: size}, Core: core}
+	open := func(b *testing.B, path string) *Journal {
+		j, err := openJournal(disk{}, path, h, func() error { return nil })
+		if err != nil {
+			b.Fatal(err)
+		}
+		return j
+	}
+	for _, data := range []string{"labels", "blank"} {
+		pix := bytes.Repeat([]byte{0}, edge*edge)
+		if data == "labels" {
+			pix = nuclei(edge)
+		}
+		fill := func(b *testing.B, j *Journal) {
+			for i := range (edge / core) * (edge / core) {
+				r := image.Rect(0, 0, core, core).Add(image.Pt(i%(edge/core), i/(edge/core)).Mul(core))
+				rec := Record{Index: i, Rect: r, Stride: edge, Labels: pix[r.Min.Y*edge+r.Min.X:]}
+				if err := j.Append(rec); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := j.Sync(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.Run("append/"+data, func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "journal")
+			clock := startClock()
+			for b.Loop() {
+				if err := os.RemoveAll(path); err != nil {
+					b.Fatal(err)
+				}
+				j := open(b, path)
+				fill(b, j)
+				b.ReportMetric(float64(j.pos)*100/float64(edge*edge), "MB/100Mpx")
+				if err := j.file.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			clock.report(b, edge*edge)
+		})
+		b.Run("replay/"+data, func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "journal")
+			j := open(b, path)
+			fill(b, j)
+			if err := j.file.Close(); err != nil {
+				b.Fatal(err)
+			}
+			clock := startClock()
+			for b.Loop() {
+				j := open(b, path)
+				for _, err := range j.Replay() {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+				if err := j.file.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			clock.report(b, edge*edge)
+		})
+	}
 }

@@ -13,6 +13,26 @@
 // the same for the files of a slide together: they are made there, under a lock, and published at once,
 // summary.json last, which says that the rest is there. Until then earlier results stay.
 //
+// # Recovery
+//
+// What is durable of a slide in work is its [Journal], the labels of level 0 as they were committed; the
+// rest is made from them again. The order of a run is:
+//
+//  1. the lock, with its owner in it, synced;
+//  2. the journal's header, synced, and the folder;
+//  3. for each tile: the journal, then the pyramid. A sync every 16 MiB of journal or 10 s, whichever is first;
+//  4. mask.tif and the other files, each written, synced and renamed within the stage;
+//  5. [Stage.Publish]: the earlier summary.json goes, the files get their final names, summary.json last, and
+//     the folder is synced;
+//  6. journal, stage and lock go.
+//
+// A process killed before the end of 5 leaves the journal, and [ResumeStage] goes on from it: the same tiles in
+// the same order, so the same bytes. One killed later leaves a stage that [OpenStage] and Close take away.
+// The half-written mask is not used: that would take syncs, checksums and a way back for each format, to save
+// a file of 7 MB for 100 megapixels of nuclei (S2; mask.tif itself is 3 to 10 MB). Until the end of a
+// slide both are on disk. A processor appends 1,380 megapixels a second, and writes 250 of pyramid and
+// mask.tif (LZW): the journal adds 18 % to the writing of masks, which is next to nothing beside a network.
+//
 // # Memory
 //
 // What a pyramid keeps is known beforehand: [OpenBytes] bounds the open tiles, [IndexBytes] is the place of

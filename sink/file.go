@@ -17,6 +17,7 @@ const PartialDir = ".partial"
 type fileSystem interface {
 	MkdirAll(dir string) error
 	Create(path string) (file, error)
+	Open(path string) (file, error) // one that is there, to read and to write
 	Rename(from, to string) error
 	Remove(path string) error
 	SyncDir(dir string) error
@@ -25,6 +26,8 @@ type fileSystem interface {
 type file interface {
 	Write(p []byte) (int, error)
 	WriteAt(p []byte, off int64) (int, error)
+	ReadAt(p []byte, off int64) (int, error)
+	Truncate(size int64) error
 	Sync() error
 	Close() error
 }
@@ -173,6 +176,14 @@ func (disk) Create(path string) (file, error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, err // not a nil *os.File in an interface
+	}
+	return f, nil
+}
+
+func (disk) Open(path string) (file, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
 	}
 	return f, nil
 }

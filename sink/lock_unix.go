@@ -8,14 +8,18 @@ import (
 	"syscall"
 )
 
-// lock locks a file for this process, or fails at once. File systems that know no locks let everybody in.
-func lock(f *os.File) error {
+// lock locks a file for this process, or fails at once with errBusy. It reports false where the file
+// system knows no locks.
+func lock(f *os.File) (bool, error) {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	switch {
 	case errors.Is(err, syscall.EWOULDBLOCK):
-		return errors.New("another microtome is writing here: wait for it, or choose another folder with -o")
+		if o, _ := readOwner(f); o != (owner{}) {
+			return false, o.busy()
+		}
+		return false, errBusy
 	case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS):
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }

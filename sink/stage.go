@@ -6,62 +6,83 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // A Stage is where the files of one folder of results are made before they take the place of earlier
 // ones: DIR/.partial, which no other process can have at the same time. Results that are there stay as
 // they are until Publish.
+//
+// A process that is killed frees its stage: others on the same kernel see that its lock is gone or, where
+// the file system knows no locks, the process; a machine that starts anew knows its own. Other hosts wait
+// until it has shown no sign of life for two minutes. If it was only stopped that long, it finds
+// out before it publishes anything, and fails.
 type Stage struct {
-	dir  string
-	fs   fileSystem
-	lock *os.File
+	dir     string
+	fs      fileSystem
+	claim   *claim
+	journal *Journal
 }
 
-// lockFile stands in the stage while a process works there. It is locked, not merely there: what a
-// killed process leaves behind holds nobody up.
-const lockFile = "lock"
+const (
+	lockFile    = "lock"
+	journalFile = "journal"
+)
 
 // OpenStage makes the stage of a folder, which need not exist. What an interrupted run left in it is
-// removed. It fails while another process has the stage.
-func OpenStage(dir string) (*Stage, error) {
-	s := &Stage{dir: dir, fs: disk{}}
-	for s.lock == nil {
+// removed, its journal too. It fails while another process has the stage.
+func OpenStage(dir string) (*Stage, error) { return openStage(disk{}, dir) }
+
+// ResumeStage is OpenStage, but keeps the journal that an interrupted run left.
+func ResumeStage(dir string) (*Stage, error) { return openStage(disk{}, dir, journalFile) }
+
+func openStage(fsys fileSystem, dir string, keep ...string) (*Stage, error) {
+	s := &Stage{dir: dir, fs: fsys}
+	for s.claim == nil {
 		if err := s.fs.MkdirAll(s.Path("")); err != nil {
 			return nil, advise(err)
 		}
-		f, err := os.OpenFile(s.Path(lockFile), os.O_CREATE|os.O_RDWR, 0o666)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // another process has just taken its stage down
-		}
-		if err != nil {
-			return nil, advise(err)
-		}
-		if err := lock(f); err != nil {
-			return nil, fmt.Errorf("%s: %w", dir, also(err, f.Close()))
-		}
-		if same(f, s.Path(lockFile)) {
-			s.lock = f
-		} else if err := f.Close(); err != nil {
-			return nil, err
+		var err error
+		s.claim, err = take(s.Path(lockFile), self(), lock)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // else another process has just taken its stage down
+			return nil, fmt.Errorf("%s: %w", dir, advise(err))
 		}
 	}
-	entries, err := os.ReadDir(s.Path(""))
-	for _, e := range entries {
-		if e.Name() != lockFile {
-			err = also(err, os.RemoveAll(s.Path(e.Name())))
-		}
-	}
-	if err != nil {
-		return nil, also(advise(err), s.Close())
+	if err := s.clear(keep...); err != nil {
+		return nil, also(advise(err), s.release())
 	}
 	return s, nil
 }
 
-// same reports whether an open file is still the one under a name.
-func same(f *os.File, path string) bool {
-	a, errA := f.Stat()
-	b, errB := os.Stat(path)
-	return errA == nil && errB == nil && os.SameFile(a, b)
+// clear removes what is in the stage, but the lock and files to keep.
+func (s *Stage) clear(keep ...string) error {
+	entries, err := os.ReadDir(s.Path(""))
+	for _, e := range entries {
+		if e.Name() != lockFile && !slices.Contains(keep, e.Name()) {
+			err = also(err, os.RemoveAll(s.Path(e.Name())))
+		}
+	}
+	return err
+}
+
+// Held fails when another process has taken the stage over, after this one was stopped for so long that
+// it counted as dead. Publish and the journal's syncs ask by themselves.
+func (s *Stage) Held() error {
+	if err := s.claim.held(); err != nil {
+		return fmt.Errorf("%s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// Journal opens the stage's journal for the tiles that h describes. The tiles of an interrupted run are
+// in it if they are of the same work; otherwise they are dropped, and [Journal.Restart] says why. The stage
+// closes it.
+func (s *Stage) Journal(h JournalHeader) (*Journal, error) {
+	j, err := openJournal(s.fs, s.Path(journalFile), h, s.Held)
+	if err == nil {
+		s.journal = j
+	}
+	return j, err
 }
 
 // Path returns where a file of the stage is.
@@ -71,6 +92,9 @@ func (s *Stage) Path(name string) string { return filepath.Join(s.dir, PartialDi
 // others are there: the earlier file of that name goes first. After an error none of them is left under
 // its final name.
 func (s *Stage) Publish(names ...string) error {
+	if err := s.Held(); err != nil {
+		return err
+	}
 	last := filepath.Join(s.dir, names[len(names)-1])
 	if err := s.fs.Remove(last); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return advise(err)
@@ -94,13 +118,32 @@ func (s *Stage) withdraw(names []string) (err error) {
 }
 
 // Close removes the stage with what is left in it, and the folder if nothing else is in it.
-func (s *Stage) Close() error {
-	err := os.RemoveAll(s.Path("")) // with the lock held: who waits for it sees that it is gone
-	err = also(err, s.lock.Close())
-	if entries, _ := os.ReadDir(s.dir); len(entries) == 0 {
-		if e := s.fs.Remove(s.dir); !errors.Is(e, fs.ErrNotExist) && !errors.Is(e, fs.ErrExist) {
-			err = also(err, e)
+func (s *Stage) Close() error { return s.end(false) }
+
+// Suspend is Close, but leaves the journal, if a tile is in it, for a run that goes on.
+func (s *Stage) Suspend() error { return s.end(true) }
+
+func (s *Stage) end(keep bool) (err error) {
+	held := s.Held() == nil
+	if j := s.journal; j != nil {
+		if keep = keep && j.tiles > 0; keep && held && j.err == nil {
+			err = j.Sync()
 		}
+		err = also(err, j.file.Close())
+	}
+	if held && keep {
+		err = also(err, s.clear(journalFile))
+	} else if held {
+		err = also(err, s.clear())
+	}
+	return also(err, s.release())
+}
+
+// release gives up the lock and removes the folders that are empty then.
+func (s *Stage) release() error {
+	err := s.claim.release()
+	for _, dir := range []string{s.Path(""), s.dir} {
+		err = also(err, removeDir(s.fs, dir))
 	}
 	return err
 }

@@ -144,7 +144,7 @@ func TestStageIsLocked(t *testing.T) {
 	if err := os.WriteFile(first.Path("mask.tif"), []byte("half"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := first.lock.Close(); err != nil { // as when the process is killed
+	if err := first.claim.file.Close(); err != nil { // as when the process is killed
 		t.Fatal(err)
 	}
 	second, err := OpenStage(dir)
