@@ -7,8 +7,8 @@ import (
 )
 
 // Events are called as a run goes on. Logs, progress bars and measurements are listeners; the
-// pipeline itself writes to no terminal. A nil field is skipped. Calls come one at a time, TileDone from the
-// goroutine that commits tiles, the others from that of Run: a listener must return quickly.
+// pipeline itself writes to no terminal. A nil field is skipped. Several slides may be at work, and their events
+// mix; but calls come one at a time, whatever goroutine they come from: a listener must return quickly.
 type Events struct {
 	Warning    func(slide, text string) // slide is empty where all are concerned
 	SlideBegin func(SlideBegin)
@@ -18,8 +18,10 @@ type Events struct {
 
 // SlideBegin is sent when a slide is open and its plan is made, before its first tile.
 type SlideBegin struct {
-	Slide string // path
-	Plan  Plan
+	Slide   string // path
+	Plan    Plan
+	Todo    int // tiles that TileDone will tell of: those that touch tissue and are not done yet
+	Resumed int // tiles that an interrupted run had done
 }
 
 // TileDone is sent when a tile's labels are in the pyramid.

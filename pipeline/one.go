@@ -118,7 +118,7 @@ func (p *Pipeline) one(ctx context.Context, path string, res *results) (end Slid
 	if err := s.plan.Check(); err != nil {
 		return fail("plan", err)
 	}
-	p.Events.slideBegin(SlideBegin{Slide: path, Plan: s.plan})
+	p.Events.slideBegin(SlideBegin{Slide: path, Plan: s.plan, Todo: s.plan.Tiles})
 	for _, w := range s.warnings {
 		p.Events.warn(path, w)
 	}
@@ -128,7 +128,7 @@ func (p *Pipeline) one(ctx context.Context, path string, res *results) (end Slid
 		if !p.smaller(s) {
 			break
 		}
-		p.Events.slideBegin(SlideBegin{Slide: path, Plan: s.plan})
+		p.Events.slideBegin(SlideBegin{Slide: path, Plan: s.plan, Todo: s.plan.Tiles})
 		if first {
 			s.warn("the network ran out of memory with tiles of %d px: the slide was started again with smaller ones", large)
 			p.Events.warn(path, s.warnings[len(s.warnings)-1])
