@@ -12,6 +12,7 @@ import (
 
 	"microtome/sink"
 	"microtome/slide"
+	"microtome/slide/tissue"
 	"microtome/stages"
 	"microtome/unet"
 )
@@ -44,20 +45,22 @@ type Plan struct {
 	Overlap int             // px of a tile beyond its core that it shares with the next, and blends with it
 	Halo    int             // edge of what the network sees, px
 	Tiles   int
+	Asked   int // tiles that the network is asked about, of Tiles: those that tissue is near to
 	Workers int // tiles that the network labels at a time
 	Readers int // tiles that are read at a time
 	Memory  []Need
 	Limit   int64 // --memory
 
 	tileBytes int64 // of the tiles in flight
-	tileAsked bool  // --tile was given
+	tileGiven bool  // --tile was given
 	least     int64 // --memory that would do
 }
 
 // A Need is one line of the memory plan.
 type Need struct {
-	For   string
-	Bytes int64
+	For    string
+	Bytes  int64
+	Shared bool // by all slides that are at work at a time
 }
 
 // Sum returns the bytes that the plan needs.
@@ -67,6 +70,19 @@ func (p Plan) Sum() int64 {
 		sum += n.Bytes
 	}
 	return sum
+}
+
+// need returns what the slide takes of the memory of a run.
+func (p Plan) need() need {
+	var n need
+	for _, m := range p.Memory {
+		if m.Shared {
+			n.shared += m.Bytes
+		} else {
+			n.own += m.Bytes
+		}
+	}
+	return n
 }
 
 // Grid returns the tiles in the order they are segmented. Tiles that are blended go row by row: what they
@@ -91,7 +107,7 @@ func (p Plan) Check() error {
 		sum = append(sum, fmt.Sprintf("%s %s", n.For, mebibytes(n.Bytes)))
 	}
 	instead := ""
-	if p.tileAsked {
+	if p.tileGiven {
 		instead = ", or a smaller --tile"
 	}
 	return fmt.Errorf("%s needs %s, --memory is %s (%s): give --memory %dMiB or more%s",
@@ -103,49 +119,77 @@ func mebibytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 // A planner lays out the work on a slide within the memory of a run.
 type planner struct {
 	Config
-	model unet.Model
-	below int // cores must be smaller, where there are such, px; 0: any
+	model  unet.Model
+	region image.Rectangle
+	below  int           // cores must be smaller, where there are such, px; 0: any
+	scope  *stages.Scope // nil: not known yet, all is for the network
+	within *need         // nil: --memory
 }
 
-// plan lays out the work on a view of s.
+// plan lays out the work on a view of s. Two slides at a time shall fit, unless this one computes much more with
+// the smaller tiles that this takes.
 func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
-	region := image.Rectangle{Max: v.Size()}
-	if p.Bounds {
-		region = v.Bounds()
-	}
 	plan := Plan{
-		Slide: s.Info().Path, Size: v.Size(), Region: region, Level: v.Level(), Scale: v.Scale(), MPP: v.MPP(),
-		Overlap: p.Overlap, Workers: p.Workers, Limit: p.Memory, tileAsked: p.Tile > 0,
+		Slide: s.Info().Path, Size: v.Size(), Region: p.region, Level: v.Level(), Scale: v.Scale(), MPP: v.MPP(),
+		Overlap: p.Overlap, Workers: p.Workers, Limit: p.Memory, tileGiven: p.Tile > 0,
 	}
-	fits := func(core, workers int) bool {
-		needs, _ := p.needs(v, s, region.Size(), core, workers)
-		return Plan{Memory: needs}.Sum() <= p.Memory
+	fit := func(core, workers, slides int) bool {
+		needs, _ := p.needs(v, s, core, workers)
+		n := Plan{Memory: needs}.need()
+		if p.within != nil {
+			return n.own <= p.within.own && n.shared <= p.within.shared
+		}
+		return n.shared+int64(slides)*n.own <= p.Memory
 	}
-	cores, err := p.cores(region.Size())
+	cores, err := p.cores(p.region.Size())
 	if err != nil {
 		return Plan{}, err
 	}
 	if p.below > 0 {
 		cores = slices.DeleteFunc(cores, func(core int) bool { return core >= p.below && core > cores[0] })
 	}
-	plan.Core = p.choose(cores, region.Size(), fits)
-	if plan.Workers == 0 {
-		plan.Workers = unet.InFlight(p.model, plan.Core)
+	slides := 1
+	plan.Core = cores[0] // if nothing fits; Check has the last word
+	if alone, ok := p.choose(cores, func(core, workers int) bool { return fit(core, workers, 1) }); ok {
+		plan.Core = alone.core
+		two, ok := p.choose(cores, func(core, workers int) bool { return fit(core, workers, 2) })
+		if ok && p.Slides != 1 && p.within == nil && two.fewer == alone.fewer && two.cost <= 1.05*alone.cost {
+			plan.Core, slides = two.core, 2
+		}
 	}
-	for plan.Workers > 1 && !fits(plan.Core, plan.Workers) {
+	core := plan.Core
+	if plan.Workers == 0 {
+		plan.Workers = unet.InFlight(p.model, core)
+	}
+	for plan.Workers > 1 && !fit(core, plan.Workers, slides) {
 		plan.Workers--
 	}
 	plan.Readers = readers(plan.Workers)
 	spec := p.model.Spec()
-	plan.Halo = spec.Geometry.Input(plan.Core + p.Overlap)
-	plan.Tiles = plan.Grid(spec.Geometry).Len()
-	plan.Memory, plan.tileBytes = p.needs(v, s, region.Size(), plan.Core, plan.Workers)
+	plan.Halo = spec.Geometry.Input(core + p.Overlap)
+	plan.Tiles, plan.Asked = plan.Grid(spec.Geometry).Len(), p.asked(core)
+	plan.Memory, plan.tileBytes = p.needs(v, s, core, plan.Workers)
 	for plan.least = plan.Sum(); plan.least > p.Memory; { // some needs grow with what is given
 		p.Memory = plan.least
-		needs, _ := p.needs(v, s, region.Size(), plan.Core, plan.Workers)
+		needs, _ := p.needs(v, s, core, plan.Workers)
 		plan.least = Plan{Memory: needs}.Sum()
 	}
 	return plan, nil
+}
+
+// asked returns how many tiles with cores of an edge the network is asked about.
+func (p planner) asked(core int) int {
+	grid := slide.Grid{Region: p.region, Core: core, Panel: panel}
+	if p.scope == nil {
+		return grid.Len()
+	}
+	n := 0
+	for t := range grid.All() {
+		if p.scope.Holds(t.Core) {
+			n++
+		}
+	}
+	return n
 }
 
 // cores returns the edges that tiles may have, ascending: the one that --tile or the model prescribes;
@@ -185,11 +229,19 @@ func (p planner) cores(size image.Point) ([]int, error) {
 	return cores, nil
 }
 
+// A choice is a core, the pixels that one processor computes with it, and how many predictions at a time less than the
+// model wants it goes with.
+type choice struct {
+	core  int
+	cost  float64
+	fewer int
+}
+
 // choose returns the core with which a run on this machine's processors computes fewest pixels, among
 // those that fit the memory with as many predictions as the model wants, one a processor or those that fill a GPU, or
-// with as many as fit. Big tiles waste less on overlap, small ones less beyond the slide's edge; the bigger one wins where
-// that is within 5 %. It does not look at --workers: any number of them writes the same bytes.
-func (p planner) choose(cores []int, size image.Point, fits func(core, workers int) bool) int {
+// with as many as fit. Big tiles waste less on overlap, small ones less beyond the slide's edge and the tissue's; the
+// bigger one wins where that is within 5 %. It does not look at --workers: any number of them writes the same bytes.
+func (p planner) choose(cores []int, fits func(core, workers int) bool) (best choice, ok bool) {
 	geometry := p.model.Spec().Geometry
 	wanted := func(core int) int { return unet.InFlight(p.model, core) }
 	lanes := runtime.GOMAXPROCS(0) // tiles that are computed side by side, each as fast as alone
@@ -198,25 +250,24 @@ func (p planner) choose(cores []int, size image.Point, fits func(core, workers i
 	}
 	geometry.After += p.Overlap
 	for fewer := range wanted(cores[0]) {
-		best, least := 0, math.Inf(1)
+		least := math.Inf(1)
 		for _, core := range cores[min(1, len(cores)-1):] {
 			runs := max(1, wanted(core)-fewer)
 			if !fits(core, runs) {
 				break
 			}
-			tiles := ((size.X + core - 1) / core) * ((size.Y + core - 1) / core)
 			halo := float64(geometry.Input(core))
 			lanes := min(lanes, runs)
-			cost := float64((tiles+lanes-1)/lanes) * halo * halo
+			cost := float64((p.asked(core)+lanes-1)/lanes) * halo * halo
 			if least = min(least, cost); cost <= 1.05*least {
-				best = core
+				best, ok = choice{core, cost, fewer}, true
 			}
 		}
-		if best > 0 {
-			return best
+		if ok {
+			return best, true
 		}
 	}
-	return cores[0] // Check has the last word
+	return best, false
 }
 
 // cacheBytes is the share of the memory that keeps decoded blocks: little where memory is short. 96 MiB
@@ -229,8 +280,8 @@ func readers(workers int) int { return min(workers, max(runtime.GOMAXPROCS(0), 2
 func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
 
 // needs lists what tiles of a core need, and the part of it that is tiles in flight.
-func (p planner) needs(v *slide.View, s *slide.Slide, size image.Point, core, workers int) (needs []Need, tiles int64) {
-	spec := p.model.Spec()
+func (p planner) needs(v *slide.View, s *slide.Slide, core, workers int) (needs []Need, tiles int64) {
+	size, spec := p.region.Size(), p.model.Spec()
 	tile := core + p.Overlap
 	halo := int64(spec.Geometry.Input(tile))
 	lease := halo*halo*int64(spec.Channels) + int64(core)*int64(core)
@@ -246,16 +297,22 @@ func (p planner) needs(v *slide.View, s *slide.Slide, size image.Point, core, wo
 	index := sink.IndexBytes(size, p.MaskTile)
 	cache := cacheBytes(p.Memory)
 	needs = []Need{
-		{"base", base + copies*spec.Size},
-		{fmt.Sprintf("model %d ×", workers), unet.Memory(p.model, tile, workers)},
-		{"decoder", s.Info().Resident + int64(readers)*v.ScratchBytes(int(halo))},
-		{"blocks", cache},
-		{"open mask tiles", parents + index},
-		{"tiles in flight", tiles},
-		{"garbage", (cache + parents + tiles + blend) * GCPercent / 100},
+		{"base", base + copies*spec.Size, true},
+		{fmt.Sprintf("model %d ×", workers), unet.Memory(p.model, tile, workers), true},
+		{"decoder", s.Info().Resident + int64(readers)*v.ScratchBytes(int(halo)), false},
+		{"blocks", cache, false},
+		{"open mask tiles", parents + index, false},
+		{"tiles in flight", tiles, false},
+		{"journal", sink.JournalBytes(core), false},
+		{"garbage", (cache + parents + tiles + blend) * GCPercent / 100, false},
+	}
+	if p.Tissue != "off" { // before there are tiles
+		if more := tissue.Bytes(v, p.MPP) - parents - index - tiles; more > 0 {
+			needs = append(needs, Need{"looking for tissue", more, false})
+		}
 	}
 	if p.Overlap > 0 {
-		needs = append(needs, Need{"band of tiles that overlap", blend})
+		needs = append(needs, Need{"band of tiles that overlap", blend, false})
 	}
 	return needs, tiles
 }

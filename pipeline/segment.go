@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"microtome/sink"
@@ -12,19 +13,20 @@ import (
 
 // A job is one slide on its way to one pyramid, with everything that the graph needs.
 type job struct {
-	view     *slide.View
-	grid     slide.Grid
-	model    unet.Model
-	blend    *stages.Blend // nil: cores fit together as they are
-	dst      *sink.Pyramid
-	budget   *stages.Budget
-	readers  int
-	workers  int
-	tileDone func(slide.Tile)
+	view    *slide.View
+	grid    slide.Grid
+	model   unet.Model
+	blend   *stages.Blend // nil: cores fit together as they are
+	mark    bool          // what cannot be read is marked
+	commit  *stages.Commit
+	budget  *stages.Budget
+	readers int
+	workers int
+	turn    turnFunc // of a prediction
 }
 
-// segment is the graph: it labels every pixel of the grid's region and writes the labels to the
-// pyramid, without committing it. It returns the time that each stage's workers were busy.
+// segment is the graph: it labels every pixel of the grid's region, from the tile on that comes next, and
+// commits the labels to the pyramid and the journal. It returns the time that each stage's workers were busy.
 func (j job) segment(ctx context.Context) ([]sink.StageTime, error) {
 	r := newRun(ctx)
 	core := j.grid.Core
@@ -36,18 +38,38 @@ func (j job) segment(ctx context.Context) ([]sink.StageTime, error) {
 	}
 	var order stages.Order
 
-	tiles := from(r, j.grid.All())
+	tiles := from(r, j.tiles())
 	blank := then(tiles, "lease", 1, stages.Lease(j.budget, pix, labels, probs))
 	patches := then(blank, "read", j.readers, stages.Read(j.view))
-	masks := then(patches, "infer", j.workers, infer)
+	masks := inTurn(patches, "infer", j.workers, infer, j.turn)
 	inOrder := then(masks, "order", 1, order.Next)
 	if j.blend != nil {
 		inOrder = then(inOrder, "blend", 1, j.blend.Add)
 	}
-	err := to(inOrder, "write", stages.Write(j.dst, j.grid.Region.Min, core, j.tileDone))
+	if j.mark {
+		inOrder = then(inOrder, "mark", 1, stages.Mark(j.view, j.grid, j.model.Spec().Geometry))
+	}
+	inOrder = then(inOrder, "clear", 1, j.commit.Scope.Clear(core))
+	err := to(inOrder, "write", j.commit.Write)
 
 	order.Release()
+	if err == nil {
+		if err = j.commit.Finish(); err != nil {
+			err = &StageError{Stage: "write", Err: err}
+		}
+	}
 	return r.times(), err
+}
+
+// tiles gives those that are still to be labelled and that the network is asked about.
+func (j job) tiles() iter.Seq[slide.Tile] {
+	return func(yield func(slide.Tile) bool) {
+		for i := j.commit.Next(); i < j.grid.Len(); i++ {
+			if t := j.grid.At(i); j.commit.Scope.Holds(t.Core) && !yield(t) {
+				return
+			}
+		}
+	}
 }
 
 // times returns how long the workers of each stage were busy. Lease only waits for memory.

@@ -58,18 +58,29 @@ func from[T any](r *run, seq iter.Seq[T]) stream[T] {
 
 // then adds a stage with workers goroutines; more than one loses the order of values.
 func then[In, Out any](s stream[In], name string, workers int, fn stages.Func[In, Out]) stream[Out] {
-	return stream[Out]{s.run, s.out.Via(operator(s.run, name, workers, fn))}
+	return inTurn(s, name, workers, fn, anyTime)
 }
+
+// inTurn is then for a stage that waits for its turn with each value, and gives it back after it: the wait does not
+// count as the stage's time.
+func inTurn[In, Out any](s stream[In], name string, workers int, fn stages.Func[In, Out], turn turnFunc) stream[Out] {
+	return stream[Out]{s.run, s.out.Via(operator(s.run, name, workers, fn, turn))}
+}
+
+// A turnFunc waits for a turn, and returns what ends it.
+type turnFunc func(context.Context) (done func(), err error)
+
+func anyTime(context.Context) (func(), error) { return func() {}, nil }
 
 // to adds the last stage, with one worker, waits until all values have reached it or were released,
 // and returns the first error of the run.
 func to[In any](s stream[In], name string, fn stages.Func[In, struct{}]) error {
 	defer s.fail(nil)
-	s.out.Via(operator(s.run, name, 1, fn)).To(extension.NewIgnoreSink())
+	s.out.Via(operator(s.run, name, 1, fn, anyTime)).To(extension.NewIgnoreSink())
 	return context.Cause(s.ctx)
 }
 
-func operator[In, Out any](r *run, name string, workers int, fn stages.Func[In, Out]) streams.Flow {
+func operator[In, Out any](r *run, name string, workers int, fn stages.Func[In, Out], turn turnFunc) streams.Flow {
 	c := &clock{stage: name}
 	r.clocks = append(r.clocks, c)
 	return flow.NewFlatMap(func(v In) []Out {
@@ -77,9 +88,15 @@ func operator[In, Out any](r *run, name string, workers int, fn stages.Func[In, 
 			release(v)
 			return nil
 		}
+		done, err := turn(r.ctx)
+		if err != nil { // only when the run has failed
+			release(v)
+			return nil
+		}
 		start := time.Now()
 		out, err := guard(r.ctx, fn, v)
 		c.ns.Add(int64(time.Since(start)))
+		done()
 		if err != nil {
 			r.fail(&StageError{Stage: name, Tile: tileOf(v), Err: err})
 			return nil

@@ -31,23 +31,24 @@ func (g Grid) tiles() image.Point {
 	return image.Pt((g.Region.Dx()+g.Core-1)/g.Core, (g.Region.Dy()+g.Core-1)/g.Core)
 }
 
-// All gives the tiles panel by panel from the left; in a panel row by row from the top; in a row from
-// the left.
+// All gives the tiles in their order.
 func (g Grid) All() iter.Seq[Tile] {
 	return func(yield func(Tile) bool) {
-		n := g.tiles()
-		index := 0
-		for panel := 0; panel < n.X; panel += g.Panel {
-			for y := range n.Y {
-				for x := panel; x < min(panel+g.Panel, n.X); x++ {
-					if !yield(g.tile(index, x, y)) {
-						return
-					}
-					index++
-				}
+		for i := range g.Len() {
+			if !yield(g.At(i)) {
+				return
 			}
 		}
 	}
+}
+
+// At returns the tile of an index, 0 ≤ index < Len. Tiles go panel by panel from the left; in a panel row by
+// row from the top; in a row from the left.
+func (g Grid) At(index int) Tile {
+	n := g.tiles()
+	panel, rest := index/(g.Panel*n.Y), index%(g.Panel*n.Y)
+	wide := min(g.Panel, n.X-panel*g.Panel)
+	return g.tile(index, panel*g.Panel+rest%wide, rest/wide)
 }
 
 func (g Grid) tile(index, x, y int) Tile {

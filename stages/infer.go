@@ -11,6 +11,7 @@ import (
 // where Tile.Core was clipped to the slide.
 type Mask struct {
 	Tile slide.Tile
+	Turn int // see Patch
 	*Buffer
 }
 

@@ -14,7 +14,7 @@ func (ms Masks) Release() {
 
 // An Order brings masks back into traversal order, whatever order the network's workers finish in.
 // It holds only masks that an earlier tile is still missing for; those tiles are in flight, so the
-// Budget bounds it. The zero Order starts at tile 0. It is not safe for concurrent use: run Next with
+// Budget bounds it. The zero Order starts at turn 0. It is not safe for concurrent use: run Next with
 // one worker.
 type Order struct {
 	next    int
@@ -26,7 +26,7 @@ func (o *Order) Next(_ context.Context, m Mask) (Masks, error) {
 	if o.waiting == nil {
 		o.waiting = make(map[int]Mask)
 	}
-	o.waiting[m.Tile.Index] = m
+	o.waiting[m.Turn] = m
 	var ready Masks
 	for m, ok := o.waiting[o.next]; ok; m, ok = o.waiting[o.next] {
 		delete(o.waiting, o.next)

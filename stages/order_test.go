@@ -17,7 +17,7 @@ func lease(t interface {
 }, b *Budget, index int,
 ) Mask {
 	t.Helper()
-	return Mask{slide.Tile{Index: index}, get(t, b, 1, 0)}
+	return Mask{slide.Tile{Index: index}, index, get(t, b, 1, 0)}
 }
 
 // TestOrder: masks in any order come out in order, none held longer than it must be.

@@ -32,6 +32,20 @@ const (
 	Safe
 )
 
+var recalls = [...]string{"first", "strict", "safe"}
+
+func (r Recall) String() string { return recalls[r] }
+
+// ParseRecall returns the Recall of a name: first, strict or safe.
+func ParseRecall(name string) (Recall, error) {
+	for i, r := range recalls {
+		if r == name {
+			return Recall(i), nil
+		}
+	}
+	return First, fmt.Errorf("recall %q: give first, strict or safe", name)
+}
+
 // Config says what counts as tissue. Lengths are in µm on the slide; where nobody states the size of a
 // pixel it is taken for 0.25 µm, as at 40×.
 type Config struct {

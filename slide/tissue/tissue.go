@@ -39,8 +39,15 @@ const (
 	assumedPixel = 0.25
 )
 
-// Bytes is what Find needs at most beside what reading takes.
-const Bytes = maxCells * (3 + 1 + 1 + 1 + 6*1 + 4 + 4)
+// Bytes is what Find needs at most for a view beside what reading takes. own is the size of a pixel of level 0, µm,
+// over what the slide says; 0: what the slide says.
+func Bytes(v *slide.View, own float64) int64 {
+	_, count := layCells(v, pixelSize(v.Slide().Info(), own))
+	return int64(count.X) * int64(count.Y) * cellBytes
+}
+
+// cellBytes are what Find needs for a cell: picture, lightness, roughness, stains, planes, their distances.
+const cellBytes = 3 + 1 + 1 + 1 + 6*1 + 4 + 4
 
 // pixelSize returns the size of a pixel of level 0, or what it is taken for.
 func pixelSize(info slide.Info, own float64) float64 {
@@ -55,9 +62,15 @@ func pixelSize(info slide.Info, own float64) float64 {
 
 // newTissue lays cells over a slide whose pixels of level 0 are mpp µm.
 func newTissue(v *slide.View, mpp float64) *Tissue {
+	cell, count := layCells(v, mpp)
+	return &Tissue{size: v.Size(), down: v.Downsample(), cell: cell, plane: newPlane(count.X, count.Y)}
+}
+
+// layCells returns the edge of a cell in pixels of level 0, which are mpp µm, and how many cells cover the slide.
+func layCells(v *slide.View, mpp float64) (cell float64, cells image.Point) {
 	levels := v.Slide().Info().Levels
 	full := levels[0].Size
-	cell := min(cellMicrons/mpp, float64(max(full.X, full.Y))/minLong)
+	cell = min(cellMicrons/mpp, float64(max(full.X, full.Y))/minLong)
 	for _, l := range levels { // as it is, a level is cheaper and no worse
 		if l.Downsample <= cell && l.Downsample > cell/math.Sqrt2 {
 			cell = l.Downsample
@@ -69,7 +82,7 @@ func newTissue(v *slide.View, mpp float64) *Tissue {
 	for count(full.X)*count(full.Y) > maxCells {
 		cell *= 1.05
 	}
-	return &Tissue{size: v.Size(), down: v.Downsample(), cell: cell, plane: newPlane(count(full.X), count(full.Y))}
+	return cell, image.Pt(count(full.X), count(full.Y))
 }
 
 // Everything is a slide that is tissue all over.
