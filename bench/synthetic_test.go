@@ -126,7 +126,7 @@ func channel(t *testing.T, path string) []byte {
 func TestIoU(t *testing.T) {
 	mask := func(size image.Point, r image.Rectangle, label byte) string {
 		path := filepath.Join(t.TempDir(), "mask.tif")
-		file, err := sink.CreateTIFF(path, sink.TIFFConfig{Size: size, Tile: 256, Compression: "lzw"})
+		file, err := sink.CreateTIFF(sink.Disk, path, sink.TIFFConfig{Size: size, Tile: 256, Compression: "lzw"})
 		if err != nil {
 			t.Fatal(err)
 		}

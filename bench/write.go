@@ -17,13 +17,13 @@ const tile = 256
 func WriteSlide(ctx context.Context, slidePath, truthPath string, c Config) (err error) {
 	size := image.Pt(c.Size, c.Size)
 	description := fmt.Sprintf("Aperio microtome synthetic\r\n%dx%d (%dx%d) JPEG/YCC|AppMag = 20|MPP = %.4f|Seed = %d", size.X, size.Y, tile, tile, mpp, c.Seed)
-	picture, err := sink.CreateTIFF(slidePath, sink.TIFFConfig{
+	picture, err := sink.CreateTIFF(sink.Disk, slidePath, sink.TIFFConfig{
 		Size: size, Tile: tile, RGB: true, Compression: "jpeg", MPP: mpp, Software: "microtome bench", Description: description,
 	})
 	if err != nil {
 		return err
 	}
-	mask, err := sink.CreateTIFF(truthPath, sink.TIFFConfig{
+	mask, err := sink.CreateTIFF(sink.Disk, truthPath, sink.TIFFConfig{
 		Size: size, Tile: tile, Compression: "lzw", MPP: mpp, Software: "microtome bench", Description: "microtome bench truth",
 	})
 	if err != nil {

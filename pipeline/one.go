@@ -189,7 +189,7 @@ func (p *Pipeline) sameWork(plan Plan, kept *sink.Summary) error {
 // write segments a slide into the files of its folder: all of them, or none.
 func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint string) (_ *sink.Summary, err error) {
 	started := time.Now()
-	stage, err := sink.OpenStage(dir)
+	stage, err := sink.OpenStage(sink.Disk, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint strin
 		return nil, &StageError{Stage: "plan", Err: err}
 	}
 	size := s.plan.Region.Size()
-	mask, err := sink.CreateTIFF(stage.Path(maskFile), sink.TIFFConfig{
+	mask, err := sink.CreateTIFF(sink.Disk, stage.Path(maskFile), sink.TIFFConfig{
 		Size: size, Tile: p.Config.MaskTile, Compression: p.Config.Compression, MPP: s.plan.MPP,
 		Software: "microtome " + p.Config.Version, Description: "microtome mask of " + filepath.Base(s.path),
 	})
@@ -236,7 +236,7 @@ func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint strin
 	if err := pyramid.Commit(); err != nil {
 		return nil, err
 	}
-	if err := sink.WriteOverlay(stage.Path(overlayFile), picture, overview); err != nil {
+	if err := sink.WriteOverlay(sink.Disk, stage.Path(overlayFile), picture, overview, nil); err != nil {
 		return nil, err
 	}
 	summary := p.summary(s, pyramid, fingerprint)
@@ -251,7 +251,7 @@ func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint strin
 	}
 	summary.Seconds = time.Since(started).Seconds()
 	summary.Memory.Peak = peak()
-	if err := sink.WriteSummary(stage.Path(summaryFile), summary); err != nil {
+	if err := sink.WriteSummary(sink.Disk, stage.Path(summaryFile), summary); err != nil {
 		return nil, err
 	}
 	return summary, stage.Publish(maskFile, overlayFile, summaryFile)

@@ -64,7 +64,7 @@ func BenchmarkPyramid(b *testing.B) {
 				b.ReportAllocs()
 				clock := startClock()
 				for b.Loop() {
-					t, err := CreateTIFF(path, TIFFConfig{Size: image.Pt(edge, edge), Tile: 256, Compression: compression})
+					t, err := CreateTIFF(Disk, path, TIFFConfig{Size: image.Pt(edge, edge), Tile: 256, Compression: compression})
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -349,7 +349,7 @@ func TestKillAndResume(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s, err := ResumeStage(dir); err != nil { // takes away what a kill between the last name and the end left
+	if s, err := ResumeStage(Disk, dir); err != nil { // takes away what a kill between the last name and the end left
 		t.Error(err)
 	} else if err := s.Close(); err != nil {
 		t.Error(err)

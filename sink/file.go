@@ -1,29 +1,34 @@
 package sink
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
 // PartialDir is the folder, beside the final names, that holds files while they are written.
 const PartialDir = ".partial"
 
-// A fileSystem does what files need from the operating system; tests put faults in its way.
-type fileSystem interface {
+// A FileSystem does what files that are written need from the operating system, whose errors name
+// operation and path. Programs give [Disk]; tests put faults in its way, see sinktest.Faulty. What is only
+// read does not go through it, nor do locks and what an earlier run has left.
+type FileSystem interface {
 	MkdirAll(dir string) error
-	Create(path string) (file, error)
-	Open(path string) (file, error) // one that is there, to read and to write
+	Create(path string) (File, error) // a new one, or one without content
+	Open(path string) (File, error)   // one that is there, to read and to write
 	Rename(from, to string) error
 	Remove(path string) error
-	SyncDir(dir string) error
+	SyncDir(dir string) error // makes the names in a folder durable
 }
 
-type file interface {
+// A File is open for reading and writing. The methods are those of [os.File].
+type File interface {
 	Write(p []byte) (int, error)
 	WriteAt(p []byte, off int64) (int, error)
 	ReadAt(p []byte, off int64) (int, error)
@@ -32,23 +37,31 @@ type file interface {
 	Close() error
 }
 
+// Disk is the operating system's file system.
+var Disk FileSystem = disk{}
+
 // A partial is a file that does not have its final name yet. Exactly one of commit and abort ends it;
 // after that commit and writes fail and change nothing. Its errors say what to do.
 type partial struct {
-	file       file
-	fs         fileSystem
+	file       File
+	fs         FileSystem
 	path, temp string
 	ended      bool
 }
 
 var errEnded = errors.New("the file was committed or given up before")
 
-func createPartial(fsys fileSystem, path string) (*partial, error) {
+func createPartial(fsys FileSystem, path string) (*partial, error) {
+	return createPartialAs(fsys, path, filepath.Base(path))
+}
+
+// createPartialAs is createPartial under another name until commit.
+func createPartialAs(fsys FileSystem, path, name string) (*partial, error) {
 	dir := filepath.Join(filepath.Dir(path), PartialDir)
 	if err := fsys.MkdirAll(dir); err != nil {
 		return nil, advise(err)
 	}
-	temp := filepath.Join(dir, filepath.Base(path))
+	temp := filepath.Join(dir, name)
 	f, err := fsys.Create(temp)
 	if err != nil {
 		return nil, also(advise(err), removeDir(fsys, dir))
@@ -121,7 +134,7 @@ func (p *partial) remove() error {
 }
 
 // removeDir removes a folder unless another file is still being written in it.
-func removeDir(fsys fileSystem, dir string) error {
+func removeDir(fsys FileSystem, dir string) error {
 	err := fsys.Remove(dir)
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) { // ErrExist: not empty
 		return nil
@@ -154,25 +167,70 @@ func also(err, later error) error {
 }
 
 // writeFile writes a whole small file under its final name, or nothing.
-func writeFile(fsys fileSystem, path string, data []byte) error {
+func writeFile(fsys FileSystem, path string, data []byte) error {
 	p, err := createPartial(fsys, path)
 	if err != nil {
 		return err
 	}
+	return p.fill(data)
+}
+
+// writeShared is writeFile in a folder where no stage keeps others out: of processes that write the same
+// file, one after the other puts a whole one in place. What killed ones left is removed once it is old.
+func writeShared(fsys FileSystem, path string, data []byte) error {
+	name := filepath.Base(path) + "."
+	p, err := createPartialAs(fsys, path, name+rand.Text())
+	for range 100 { // another has just removed the folder, as its file was the last
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		p, err = createPartialAs(fsys, path, name+rand.Text())
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.removeOld(name); err != nil {
+		return also(advise(err), p.abort())
+	}
+	return p.fill(data)
+}
+
+// removeOld removes files of a prefix beside p that are so much older that nobody writes them any more.
+func (p *partial) removeOld(prefix string) error {
+	dir := filepath.Dir(p.temp)
+	now, err := os.Stat(p.temp) // by the clock of the file system
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), prefix) {
+			continue
+		}
+		info, errInfo := e.Info()
+		if errInfo == nil && now.ModTime().Sub(info.ModTime()) > deadAfter {
+			errInfo = p.fs.Remove(filepath.Join(dir, e.Name()))
+		}
+		err = also(err, unlessGone(errInfo))
+	}
+	return err
+}
+
+// fill makes a file of data, or none.
+func (p *partial) fill(data []byte) error {
 	if _, err := p.Write(data); err != nil {
 		return also(err, p.abort())
 	}
 	return p.commit()
 }
 
-// disk is the operating system's file system.
 type disk struct{}
 
 func (disk) MkdirAll(dir string) error    { return os.MkdirAll(dir, 0o777) }
 func (disk) Rename(from, to string) error { return os.Rename(from, to) }
 func (disk) Remove(path string) error     { return os.Remove(path) }
 
-func (disk) Create(path string) (file, error) {
+func (disk) Create(path string) (File, error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, err // not a nil *os.File in an interface
@@ -180,7 +238,7 @@ func (disk) Create(path string) (file, error) {
 	return f, nil
 }
 
-func (disk) Open(path string) (file, error) {
+func (disk) Open(path string) (File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ func TestTagsInOrder(t *testing.T) {
 		{Compression: "jpeg", RGB: true, MPP: 0.25, Software: "s", Description: "d"},
 	} {
 		cfg.Size, cfg.Tile = image.Pt(1000, 700), 256
-		tiff, err := CreateTIFF(filepath.Join(t.TempDir(), "a.tif"), cfg)
+		tiff, err := CreateTIFF(Disk, filepath.Join(t.TempDir(), "a.tif"), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestTIFFConfigValidate(t *testing.T) {
 		cfg := good
 		c.change(&cfg)
 		dir := t.TempDir()
-		_, err := CreateTIFF(filepath.Join(dir, "mask.tif"), cfg)
+		_, err := CreateTIFF(Disk, filepath.Join(dir, "mask.tif"), cfg)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v, want %q", err, c.want)
 		}
@@ -108,7 +108,7 @@ func TestTIFFConfigValidate(t *testing.T) {
 // TestBlankTilesFitTheirLevel: levels whose tiles differ in size do not share them.
 func TestBlankTilesFitTheirLevel(t *testing.T) {
 	size := image.Pt(1024, 512)
-	tiff, err := CreateTIFF(filepath.Join(t.TempDir(), "mask.tif"), TIFFConfig{Size: size, Tile: 256, Compression: "none"})
+	tiff, err := CreateTIFF(Disk, filepath.Join(t.TempDir(), "mask.tif"), TIFFConfig{Size: size, Tile: 256, Compression: "none"})
 	if err != nil {
 		t.Fatal(err)
 	}

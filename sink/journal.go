@@ -35,7 +35,7 @@ import (
 // loses at most what came since the last sync, 16 MiB or the tiles of 10 s, and the labels that wait for
 // their turn. It is not safe for concurrent use.
 type Journal struct {
-	file     file
+	file     File
 	path     string
 	header   JournalHeader
 	held     func() error // fails when the stage is no longer this process's
@@ -129,7 +129,7 @@ func maxFrame(core int) int { return s2.MaxEncodedLen(core*core) + 6*binary.MaxV
 
 // openJournal opens the journal at path for more tiles. One that is not there, or does not fit the header,
 // is made anew.
-func openJournal(fsys fileSystem, path string, h JournalHeader, held func() error) (*Journal, error) {
+func openJournal(fsys FileSystem, path string, h JournalHeader, held func() error) (*Journal, error) {
 	if h.Core < 1 || h.Core > maxTile || h.Region.Empty() {
 		return nil, fmt.Errorf("journal of tiles of %d pixels in the region %v", h.Core, h.Region)
 	}
@@ -160,7 +160,7 @@ func openJournal(fsys fileSystem, path string, h JournalHeader, held func() erro
 }
 
 // begin writes the header, durably.
-func (j *Journal) begin(fsys fileSystem) error {
+func (j *Journal) begin(fsys FileSystem) error {
 	text, err := json.Marshal(j.header)
 	if err != nil {
 		return err

@@ -782,7 +782,7 @@ func TestJournalRestartLeavesTheOldFile(t *testing.T) {
 // TestSuspendWithoutTiles leaves nothing.
 func TestSuspendWithoutTiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "slide")
-	s, err := ResumeStage(dir)
+	s, err := ResumeStage(Disk, dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bytes"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -21,18 +22,34 @@ var Colors = []color.RGBA{
 	{240, 228, 66, 255},
 }
 
-// ColorOf returns the colour of a label.
+// Unread is the label of pixels that could not be read. It is no class of a model: 254 beside background
+// is far more than any has.
+const Unread = 255
+
+var (
+	unreadColor  = color.RGBA{64, 64, 64, 255}
+	outlineColor = color.RGBA{110, 130, 160, 255}
+)
+
+// ColorOf returns the colour of a label. That of [Unread] is no class's.
 func ColorOf(label byte) color.RGBA {
-	if label == 0 {
+	switch label {
+	case 0:
 		return Colors[0]
+	case Unread:
+		return unreadColor
 	}
 	return Colors[1+(int(label)-1)%(len(Colors)-1)]
 }
 
 // WriteOverlay writes a PNG of a picture of the slide with the labels drawn over it: a light tint
-// inside, a line along the edge of each region.
-func WriteOverlay(path string, slide *image.RGBA, mask *Overview) error {
+// inside, a line along the edge of each region. What is [Unread] is striped. Where outline, of the
+// picture's size, is opaque, the edge of tissue is drawn, below the labels; nil: nowhere.
+func WriteOverlay(fsys FileSystem, path string, slide *image.RGBA, mask *Overview, outline *image.Alpha) error {
 	size := slide.Bounds().Size()
+	if outline != nil && outline.Rect.Size() != size {
+		return fmt.Errorf("outline of %v for a picture of %v pixels", outline.Rect.Size(), size)
+	}
 	label := func(x, y int) byte {
 		mx, my := x*mask.Size.X/size.X, y*mask.Size.Y/size.Y
 		return mask.Pix[my*mask.Size.X+mx]
@@ -41,8 +58,14 @@ func WriteOverlay(path string, slide *image.RGBA, mask *Overview) error {
 	for y := range size.Y {
 		for x := range size.X {
 			c := slide.RGBAAt(slide.Rect.Min.X+x, slide.Rect.Min.Y+y)
+			if outline != nil {
+				c = blend(c, outlineColor, int(outline.AlphaAt(outline.Rect.Min.X+x, outline.Rect.Min.Y+y).A)*200/255)
+			}
 			if l := label(x, y); l != 0 {
 				tint := 90
+				if l == Unread && (x+y)%8 < 4 {
+					tint = 200
+				}
 				if x > 0 && label(x-1, y) != l || y > 0 && label(x, y-1) != l ||
 					x+1 < size.X && label(x+1, y) != l || y+1 < size.Y && label(x, y+1) != l {
 					tint = 255
@@ -57,7 +80,7 @@ func WriteOverlay(path string, slide *image.RGBA, mask *Overview) error {
 	if err := encoder.Encode(&buf, out); err != nil {
 		return err
 	}
-	return writeFile(disk{}, path, buf.Bytes())
+	return writeFile(fsys, path, buf.Bytes())
 }
 
 // blend lays part/255 of b over a.

@@ -23,7 +23,7 @@ func drawOverlay(t *testing.T, mask string, size image.Point) string {
 		slide.Pix[i] = []byte{200, 200, 200, 255}[i%4]
 	}
 	path := filepath.Join(t.TempDir(), "overlay.png")
-	if err := WriteOverlay(path, slide, &Overview{Size: image.Pt(w, h), Pix: pix}); err != nil {
+	if err := WriteOverlay(Disk, path, slide, &Overview{Size: image.Pt(w, h), Pix: pix}); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(path)
@@ -94,7 +94,7 @@ func TestOverlayOfLongSlides(t *testing.T) {
 			t.Errorf("%v: the overview has other labels", size)
 		}
 		for _, picture := range []image.Point{o.Size, {1, 1}, {1, 1600}, {1600, 1}} {
-			if err := WriteOverlay(filepath.Join(t.TempDir(), "overlay.png"), image.NewRGBA(image.Rectangle{Max: picture}), o); err != nil {
+			if err := WriteOverlay(Disk, filepath.Join(t.TempDir(), "overlay.png"), image.NewRGBA(image.Rectangle{Max: picture}), o); err != nil {
 				t.Errorf("%v over %v: %v", picture, size, err)
 			}
 		}
@@ -103,7 +103,7 @@ func TestOverlayOfLongSlides(t *testing.T) {
 
 func TestOverlayFails(t *testing.T) {
 	dir := t.TempDir()
-	err := WriteOverlay(filepath.Join(dir, "overlay.png"), image.NewRGBA(image.Rectangle{}), NewOverview(image.Pt(1, 1), 256, 100))
+	err := WriteOverlay(Disk, filepath.Join(dir, "overlay.png"), image.NewRGBA(image.Rectangle{}), NewOverview(image.Pt(1, 1), 256, 100))
 	if err == nil {
 		t.Error("a picture without pixels was written")
 	}

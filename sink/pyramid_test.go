@@ -300,7 +300,7 @@ func TestPyramidAllocatesNothing(t *testing.T) {
 	const edge = 256 * 64
 	for _, compression := range Compressions() {
 		size := image.Pt(edge, 256)
-		tiff, err := CreateTIFF(t.TempDir()+"/mask.tif", TIFFConfig{Size: size, Tile: 256, Compression: compression})
+		tiff, err := CreateTIFF(Disk, t.TempDir()+"/mask.tif", TIFFConfig{Size: size, Tile: 256, Compression: compression})
 		if err != nil {
 			t.Fatal(err)
 		}

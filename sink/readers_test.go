@@ -44,7 +44,7 @@ func writeMask(t *testing.T, cfg sink.TIFFConfig) (path string, levels [][]byte)
 	cfg.Software, cfg.Description = software, description
 	readSize := cfg.Size
 	path = filepath.Join(t.TempDir(), "mask.tif")
-	tiff, err := sink.CreateTIFF(path, cfg)
+	tiff, err := sink.CreateTIFF(sink.Disk, path, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +300,7 @@ func (file tifffileFile) check(t *testing.T, cfg sink.TIFFConfig, levels [][]byt
 func TestTilesOfOneLabelAreShared(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mask.tif")
 	size := image.Pt(256*40, 256*40)
-	tiff, err := sink.CreateTIFF(path, sink.TIFFConfig{Size: size, Tile: 256, Compression: "lzw"})
+	tiff, err := sink.CreateTIFF(sink.Disk, path, sink.TIFFConfig{Size: size, Tile: 256, Compression: "lzw"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 // out before it publishes anything, and fails.
 type Stage struct {
 	dir     string
-	fs      fileSystem
+	fs      FileSystem
 	claim   *claim
 	journal *Journal
 }
@@ -31,12 +31,30 @@ const (
 
 // OpenStage makes the stage of a folder, which need not exist. What an interrupted run left in it is
 // removed, its journal too. It fails while another process has the stage.
-func OpenStage(dir string) (*Stage, error) { return openStage(disk{}, dir) }
+func OpenStage(fsys FileSystem, dir string) (*Stage, error) { return openStage(fsys, dir) }
 
 // ResumeStage is OpenStage, but keeps the journal that an interrupted run left.
-func ResumeStage(dir string) (*Stage, error) { return openStage(disk{}, dir, journalFile) }
+func ResumeStage(fsys FileSystem, dir string) (*Stage, error) {
+	return openStage(fsys, dir, journalFile)
+}
 
-func openStage(fsys fileSystem, dir string, keep ...string) (*Stage, error) {
+// Sweep removes the stage of a folder whose results are published, with all that is in it, a journal too:
+// a run that was killed after that has left it. One that another process has stays.
+func Sweep(fsys FileSystem, dir string) error {
+	if _, err := os.Lstat(filepath.Join(dir, PartialDir)); err != nil {
+		return unlessGone(err)
+	}
+	s, err := OpenStage(fsys, dir)
+	if errors.Is(err, errBusy) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+func openStage(fsys FileSystem, dir string, keep ...string) (*Stage, error) {
 	s := &Stage{dir: dir, fs: fsys}
 	for s.claim == nil {
 		if err := s.fs.MkdirAll(s.Path("")); err != nil {

@@ -12,7 +12,7 @@ import (
 func stageWith(t *testing.T) (*Stage, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "results")
-	s, err := OpenStage(dir)
+	s, err := OpenStage(Disk, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestStageGivenUpChangesNothing(t *testing.T) {
 
 func TestStageLeavesNoEmptyFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out", "slide")
-	s, err := OpenStage(dir)
+	s, err := OpenStage(Disk, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,11 +134,11 @@ func TestStageFaults(t *testing.T) {
 // TestStageIsLocked: a stage has one owner; what a killed one left behind holds nobody up.
 func TestStageIsLocked(t *testing.T) {
 	dir := t.TempDir()
-	first, err := OpenStage(dir)
+	first, err := OpenStage(Disk, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenStage(dir); err == nil || !strings.Contains(err.Error(), "another microtome is writing here") {
+	if _, err := OpenStage(Disk, dir); err == nil || !strings.Contains(err.Error(), "another microtome is writing here") {
 		t.Errorf("a second owner: %v", err)
 	}
 	if err := os.WriteFile(first.Path("mask.tif"), []byte("half"), 0o666); err != nil {
@@ -147,7 +147,7 @@ func TestStageIsLocked(t *testing.T) {
 	if err := first.claim.file.Close(); err != nil { // as when the process is killed
 		t.Fatal(err)
 	}
-	second, err := OpenStage(dir)
+	second, err := OpenStage(Disk, dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 const Notice = "not for diagnostic use"
 
 // A Summary is what summary.json says of a slide: what ran on what, and what came out. Times, busy
-// seconds and memory differ from run to run; the rest does not.
+// seconds, memory and what was resumed differ from run to run; the rest does not.
 type Summary struct {
 	Status    string    `json:"status"` // "done"
 	Notice    string    `json:"notice"`
@@ -28,6 +28,8 @@ type Summary struct {
 	Mask     MaskSummary       `json:"mask"`
 	Classes  []ClassSummary    `json:"classes"`
 	Coverage CoverageSummary   `json:"coverage"`
+	Tissue   TissueSummary     `json:"tissue"`
+	Resumed  int               `json:"resumed"` // tiles taken from the journal of an interrupted run
 	Stages   []StageTime       `json:"stages"`
 	Workers  int               `json:"workers"` // tiles read and inferred at a time
 	Memory   MemorySummary     `json:"memory"`
@@ -79,6 +81,8 @@ type MaskSummary struct {
 	Core   int     `json:"core"`   // of the tiles, px
 	Tiles  int     `json:"tiles"`
 
+	Inferred int `json:"tiles_inferred"` // that the network labelled, in whichever run; the rest is glass or unread
+
 	Overlap int `json:"overlap"` // px that neighbouring tiles share and are blended over; 0: they fit without
 }
 
@@ -90,10 +94,34 @@ type ClassSummary struct {
 	MM2    *float64 `json:"mm2"` // null: the resolution is unknown
 }
 
-// CoverageSummary is the audit that every pixel was labelled: the two are equal.
+// CoverageSummary is the audit that every pixel was labelled, in pixels of the mask: Written is Expected,
+// and so is Inferred + Skipped + Unread. Summaries of earlier versions have the first two alone.
 type CoverageSummary struct {
 	Expected int64 `json:"expected"`
 	Written  int64 `json:"written"`
+	Tissue   int64 `json:"tissue"`   // in tissue; all, where it was not looked for
+	Inferred int64 `json:"inferred"` // labelled by the network
+	Skipped  int64 `json:"skipped"`  // background without looking, as no tissue is near
+	Unread   int64 `json:"unread"`   // could not be read: label 255
+}
+
+// TissueSummary says where the network looked.
+type TissueSummary struct {
+	Source   string  `json:"source"`           // "auto", "off" or a file; "": by an earlier version, which looked everywhere
+	SHA256   string  `json:"sha256,omitempty"` // of the file
+	Recall   float64 `json:"recall"`           // 0 to 1: how much is taken for tissue when in doubt
+	MarginUM float64 `json:"margin_um"`        // around tissue that counts as near
+	Field    string  `json:"field"`            // "bright" or "dark": what glass looks like
+	Found    float64 `json:"found"`            // share of the slide that is tissue, 0 to 1
+	Focus    Measure `json:"focus"`
+	Stain    Measure `json:"stain"`
+	Pen      Measure `json:"pen"`
+}
+
+// A Measure is how good a slide is in some way, and what is to be said about that.
+type Measure struct {
+	Value   float64 `json:"value"`
+	Warning string  `json:"warning,omitempty"`
 }
 
 // StageTime is how long the workers of a stage were busy, added up.
@@ -116,12 +144,12 @@ type Output struct {
 }
 
 // WriteSummary writes s as JSON. Write it last.
-func WriteSummary(path string, s *Summary) error {
+func WriteSummary(fsys FileSystem, path string, s *Summary) error {
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
 	}
-	return writeFile(disk{}, path, append(data, '\n'))
+	return writeFile(fsys, path, append(data, '\n'))
 }
 
 // ReadSummary reads what WriteSummary wrote.

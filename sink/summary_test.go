@@ -57,7 +57,7 @@ func TestSummaryRoundTrip(t *testing.T) {
 	unknown := full
 	unknown.Classes = []ClassSummary{{Label: 1, Name: "nucleus", Pixels: 7}} // area unknown
 	for _, want := range []*Summary{&full, &unknown} {
-		if err := WriteSummary(path, want); err != nil {
+		if err := WriteSummary(Disk, path, want); err != nil {
 			t.Fatal(err)
 		}
 		got, err := ReadSummary(path)

@@ -93,9 +93,7 @@ type stored struct {
 }
 
 // CreateTIFF starts a TIFF that will have the name path once it is committed.
-func CreateTIFF(path string, cfg TIFFConfig) (*TIFF, error) { return createTIFF(disk{}, path, cfg) }
-
-func createTIFF(fsys fileSystem, path string, cfg TIFFConfig) (*TIFF, error) {
+func CreateTIFF(fsys FileSystem, path string, cfg TIFFConfig) (*TIFF, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}

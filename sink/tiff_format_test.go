@@ -24,7 +24,7 @@ func TestTIFFKeepsContract(t *testing.T) {
 				sinktest.Run(t, sinktest.Format{
 					Tile: tile,
 					Create: func(dir string, size image.Point) (sink.Container, error) {
-						return sink.CreateTIFF(filepath.Join(dir, "mask.tif"), sink.TIFFConfig{Size: size, Tile: tile, Compression: compression})
+						return sink.CreateTIFF(sink.Disk, filepath.Join(dir, "mask.tif"), sink.TIFFConfig{Size: size, Tile: tile, Compression: compression})
 					},
 					Read: func(t *testing.T, dir string, size image.Point) [][]byte {
 						return readLibvips(t, filepath.Join(dir, "mask.tif"), sink.Levels(size, tile))

@@ -97,7 +97,7 @@ func TestSVS(t *testing.T) {
 // writeSVS writes a JPEG pyramid that OpenSlide takes for Aperio's, painted with Smooth.
 func writeSVS(t testing.TB, path string, size image.Point) {
 	t.Helper()
-	w, err := sink.CreateTIFF(path, sink.TIFFConfig{
+	w, err := sink.CreateTIFF(sink.Disk, path, sink.TIFFConfig{
 		Size: size, Tile: 256, RGB: true, Compression: "jpeg",
 		Description: "Aperio of a test\r\n|AppMag = 40|MPP = 0.25",
 	})
