@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 
 	"microtome/slide"
+	"microtome/slide/tissue"
 	"microtome/unet"
 )
 
@@ -18,8 +19,8 @@ type Calibration struct {
 	MPP   float64 // of level 0, in place of what the slide says; 0: that
 }
 
-// CalibrationTiles returns tiles of a slide as the model takes them, at random places where there is tissue: where at least half of the pixels
-// have colour. Where a slide has less, its most coloured places are taken.
+// CalibrationTiles returns tiles of a slide as the model takes them, at random places that are tissue by half at least. Where a
+// slide has too few, places with less are taken.
 func CalibrationTiles(ctx context.Context, path string, spec unet.Spec, c Calibration) (tiles [][]byte, err error) {
 	s, err := slide.Open(path, slide.NewDefaultConfig())
 	if err != nil {
@@ -38,13 +39,13 @@ func CalibrationTiles(ctx context.Context, path string, spec unet.Spec, c Calibr
 	if err != nil {
 		return nil, err
 	}
-	thumbnail, err := s.Thumbnail(ctx, 1024)
+	found, err := tissue.Find(ctx, v, tissue.Config{Speck: tissue.NewDefaultConfig().Speck, MPP: c.MPP})
 	if err != nil {
 		return nil, err
 	}
-	places := tissueCores(thumbnail, v, c)
+	places := tissueCores(found, v, c)
 	if len(places) == 0 {
-		return nil, &slide.Error{Op: "calibrate", Path: path, Err: errors.New("the slide has no place with colour: give one with stained tissue")}
+		return nil, &slide.Error{Op: "calibrate", Path: path, Err: errors.New("no tissue was found on the slide: give one with stained tissue")}
 	}
 	for _, p := range places {
 		r := image.Rectangle{Min: p.Sub(image.Pt(spec.Before, spec.Before)), Max: p.Add(image.Pt(c.Core+spec.After, c.Core+spec.After))}
@@ -57,18 +58,16 @@ func CalibrationTiles(ctx context.Context, path string, spec unet.Spec, c Calibr
 	return tiles, nil
 }
 
-// coloured is the least difference between the channels of a pixel that is stained, of 255: glass is grey.
-const coloured = 25
-
-// tissueCores returns the upper left corners of cores in a view, by what a thumbnail of the slide shows.
-func tissueCores(thumbnail *image.RGBA, v *slide.View, c Calibration) []image.Point {
+// tissueCores returns the upper left corners of cores in a view.
+func tissueCores(found *tissue.Tissue, v *slide.View, c Calibration) []image.Point {
 	r := rand.New(rand.NewPCG(c.Seed, 0x7155))
 	bounds := v.Bounds()
 	span := image.Pt(max(1, bounds.Dx()-c.Core+1), max(1, bounds.Dy()-c.Core+1))
 	var places, poor []image.Point
 	for range 100 * c.Tiles {
 		p := bounds.Min.Add(image.Pt(r.IntN(span.X), r.IntN(span.Y)))
-		switch share := colouredShare(thumbnail, image.Rectangle{Min: p, Max: p.Add(image.Pt(c.Core, c.Core))}, v.Size()); {
+		core := image.Rectangle{Min: p, Max: p.Add(image.Pt(c.Core, c.Core))}
+		switch share := float64(found.Pixels(core)) / float64(c.Core*c.Core); {
 		case share >= 0.5:
 			places = append(places, p)
 		case share > 0.02:
@@ -80,20 +79,4 @@ func tissueCores(thumbnail *image.RGBA, v *slide.View, c Calibration) []image.Po
 	}
 	places = append(places, poor...)
 	return places[:min(len(places), c.Tiles)]
-}
-
-// colouredShare returns the share of the pixels of a thumbnail that have colour, within a rectangle of a view of a size.
-func colouredShare(thumbnail *image.RGBA, in image.Rectangle, size image.Point) float64 {
-	t := thumbnail.Rect
-	part := image.Rect(in.Min.X*t.Dx()/size.X, in.Min.Y*t.Dy()/size.Y, in.Max.X*t.Dx()/size.X+1, in.Max.Y*t.Dy()/size.Y+1).Intersect(t)
-	n := 0
-	for y := part.Min.Y; y < part.Max.Y; y++ {
-		for x := part.Min.X; x < part.Max.X; x++ {
-			p := thumbnail.Pix[thumbnail.PixOffset(x, y):][:3]
-			if max(p[0], p[1], p[2])-min(p[0], p[1], p[2]) >= coloured {
-				n++
-			}
-		}
-	}
-	return float64(n) / float64(max(1, part.Dx()*part.Dy()))
 }

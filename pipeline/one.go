@@ -1,20 +1,23 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"image"
 	"image/draw"
+	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 
 	"microtome/sink"
 	"microtome/slide"
+	"microtome/slide/tissue"
 	"microtome/stages"
 	"microtome/unet"
 )
@@ -22,139 +25,251 @@ import (
 // overlayEdge is the long edge of overlay.png at most, px.
 const overlayEdge = 1600
 
-// A subject is an open slide with the view and the plan to segment it by.
+// A subject is an open slide, on its way to results.
 type subject struct {
 	*slide.Slide
+	item     Item
 	given    string // as the user named it
 	path     string // absolute
+	identity identity
+	dir      string // of its results
+	number   int    // among the slides of the run
+	model    unet.Model
 	view     *slide.View
 	plan     Plan
+	need     need // that is granted
+	tissue   *tissue.Tissue
+	scope    *stages.Scope
 	warnings []string
 }
 
-// open opens a slide and lays out the work on it. The caller closes the subject.
-func (p *Pipeline) open(path string) (_ *subject, err error) {
-	s, err := slide.Open(path, slide.Config{CacheBytes: cacheBytes(p.Config.Memory)})
+// openSlideFunc opens a slide; see slide.Open.
+type openSlideFunc func(path string, cfg slide.Config) (*slide.Slide, error)
+
+// open opens a slide and lays out the work on it as if all of it were tissue. The caller closes the subject.
+func (p *Pipeline) open(item Item, model unet.Model) (_ *subject, err error) {
+	open := p.OpenSlide
+	if open == nil {
+		open = slide.Open
+	}
+	s, err := open(item.Path, slide.Config{CacheBytes: cacheBytes(p.Config.Memory), Timeout: p.Config.ReadTimeout, Unread: p.Config.MarkUnread})
 	if err != nil {
-		return nil, &StageError{Slide: path, Stage: "open", Err: err}
+		return nil, &StageError{Slide: item.Path, Stage: "open", Err: err}
 	}
 	defer func() {
 		if err != nil {
-			err = &StageError{Slide: path, Stage: "plan", Err: errors.Join(err, s.Close())}
+			err = &StageError{Slide: item.Path, Stage: "plan", Err: errors.Join(err, s.Close())}
 		}
 	}()
-	sub := &subject{Slide: s, given: path, path: path}
-	if sub.view, err = p.view(s); err != nil {
+	sub := &subject{Slide: s, item: item, given: item.Path, path: item.Path, model: model}
+	if sub.view, err = p.view(s, item, model); err != nil {
 		return nil, err
 	}
-	own := s.Info().MPP
-	if p.Config.MPP > 0 && own > 0 && p.Config.MPP != own {
-		sub.warn("--mpp %g is used, the slide states %.4g", p.Config.MPP, own)
+	own, stated := p.mpp(item), s.Info().MPP
+	if own > 0 && stated > 0 && own != stated {
+		sub.warn("%s %g is used, the slide states %.4g", p.mppSource(item), own, stated)
 	}
 	if sub.view.Scale() < 0.98 {
 		sub.warn("the model was made for %.4g µm/px and the slide has %.4g: it is enlarged", sub.view.MPP(), sub.view.MPP()*sub.view.Scale())
 	}
-	sub.plan, err = planner{p.Config, p.Model, int(p.below.Load())}.plan(s, sub.view)
+	if sub.plan.Region, err = p.region(sub.view, item); err != nil {
+		return nil, err
+	}
+	sub.plan, err = p.planner(sub).plan(s, sub.view)
 	if p.Config.Workers > sub.plan.Workers {
 		sub.warn("%d workers fit into --memory, not %d", sub.plan.Workers, p.Config.Workers)
 	}
 	return sub, err
 }
 
+func (p *Pipeline) planner(s *subject) planner {
+	return planner{Config: p.Config, model: s.model, region: s.plan.Region, below: int(p.below.Load()), scope: s.scope}
+}
+
 func (s *subject) warn(format string, args ...any) {
 	s.warnings = append(s.warnings, fmt.Sprintf(format, args...))
 }
 
+// mpp returns what is stated of a slide's pixels at level 0, over what it says itself; 0: nothing.
+func (p *Pipeline) mpp(item Item) float64 { return cmp.Or(item.MPP, p.Config.MPP) }
+
+func (p *Pipeline) mppSource(item Item) string {
+	if item.MPP > 0 {
+		return "the list's mpp"
+	}
+	return "--mpp"
+}
+
 // view returns the working resolution: --level as it is, the model's resolution, or level 0 for a model
 // that works at any.
-func (p *Pipeline) view(s *slide.Slide) (*slide.View, error) {
-	want := p.Model.Spec().MPP
+func (p *Pipeline) view(s *slide.Slide, item Item, model unet.Model) (*slide.View, error) {
+	want, own := model.Spec().MPP, p.mpp(item)
 	switch {
 	case p.Config.Level != Auto:
 		return s.AtLevel(p.Config.Level)
 	case want > 0:
-		return s.AtMPP(want, p.Config.MPP)
-	case p.Config.MPP > 0: // level 0, whose resolution is stated
-		return s.AtMPP(p.Config.MPP, p.Config.MPP)
+		return s.AtMPP(want, own)
+	case own > 0: // level 0, whose resolution is stated
+		return s.AtMPP(own, own)
 	}
 	return s.AtLevel(0)
 }
 
-// one takes a slide from its path to committed results.
-func (p *Pipeline) one(ctx context.Context, path string, res *results) (end SlideEnd) {
-	end.Slide = path
-	fail := func(stage string, err error) SlideEnd {
-		var se *StageError
-		if !errors.As(err, &se) {
-			err = &StageError{Slide: path, Stage: stage, Err: err}
-		} else if se.Slide == "" {
-			se.Slide = path
+// region returns the part of a view that is segmented.
+func (p *Pipeline) region(v *slide.View, item Item) (image.Rectangle, error) {
+	full := image.Rectangle{Max: v.Size()}
+	switch {
+	case !item.Region.Empty():
+		down, r := v.Downsample(), item.Region
+		low := func(n int) int { return int(math.Floor(float64(n) / down)) }
+		high := func(n int) int { return int(math.Ceil(float64(n) / down)) }
+		part := image.Rect(low(r.Min.X), low(r.Min.Y), high(r.Max.X), high(r.Max.Y)).Intersect(full)
+		if part.Empty() {
+			size := v.Slide().Info().Levels[0].Size
+			return part, fmt.Errorf("the region %d %d %d %d lies outside of the slide of %d × %d pixels", r.Min.X, r.Min.Y, r.Dx(), r.Dy(), size.X, size.Y)
 		}
+		return part, nil
+	case p.Config.Bounds:
+		return v.Bounds(), nil
+	}
+	return full, nil
+}
+
+// begin opens a slide and claims the folder of its results. It returns no subject where there is nothing to do, or it
+// cannot be done.
+func (c *cohort) begin(item Item, model unet.Model) (_ *subject, end SlideEnd) {
+	end.Slide = item.Path
+	s, err := c.open(item, model)
+	if err != nil {
 		end.Err = err
-		return end
+		return nil, end
 	}
-	s, err := p.open(path)
-	if err != nil {
-		return fail("open", err)
-	}
-	defer func() { end.Err = errors.Join(end.Err, s.Close()) }()
-	fingerprint, err := sink.Fingerprint(path)
+	stage := "open"
+	s.identity, err = within(c.Config.ReadTimeout, item.Path, func() (identity, error) { return identify(item.Path) })
 	if err == nil {
-		s.path, err = absolute(path)
+		s.path, err = absolute(item.Path)
 	}
-	if err != nil {
-		return fail("open", err)
+	if err == nil {
+		stage = "plan"
+		end.Dir, end.Summary, err = c.results.claim(s.path, s.identity.fingerprint)
 	}
-	end.Dir, end.Summary, err = res.claim(s.path, fingerprint)
-	if err != nil {
-		return fail("plan", err)
-	}
-	if end.Kept = end.Summary != nil; end.Kept {
-		if err := p.sameWork(s.plan, end.Summary); err != nil {
-			return fail("plan", fmt.Errorf("%s holds results %w: give --force to replace them, or another -o", end.Dir, err))
+	if err == nil && end.Summary != nil {
+		end.Kept = true
+		if err = c.sameWork(s, end.Summary); err != nil {
+			err = fmt.Errorf("%s holds results %w: give --force to replace them, or another -o", end.Dir, err)
+		} else {
+			err = sink.Sweep(c.files(), end.Dir)
 		}
-		return end
 	}
-	if err := s.plan.Check(); err != nil {
-		return fail("plan", err)
+	if err == nil && !end.Kept {
+		err = s.plan.Check()
 	}
-	p.Events.slideBegin(SlideBegin{Slide: path, Plan: s.plan, Todo: s.plan.Tiles})
+	if err == nil && !end.Kept {
+		s.dir, s.need = end.Dir, s.plan.need()
+		return s, end
+	}
+	if err = errors.Join(err, s.Close()); err != nil {
+		end = SlideEnd{Slide: item.Path, Err: &StageError{Slide: item.Path, Stage: stage, Err: err}}
+	}
+	return nil, end
+}
+
+// one takes a slide to committed results.
+func (c *cohort) one(ctx context.Context, s *subject) (summary *sink.Summary, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = newPanicError(p)
+		}
+		var se *StageError
+		if err != nil && !errors.As(err, &se) {
+			err = &StageError{Slide: s.given, Stage: "commit", Err: err}
+		} else if err != nil && se.Slide == "" {
+			se.Slide = s.given
+		}
+	}()
+	if err := c.layOut(ctx, s); err != nil {
+		return nil, &StageError{Stage: "tissue", Err: err}
+	}
 	for _, w := range s.warnings {
-		p.Events.warn(path, w)
+		c.warn(s.given, w)
 	}
-	summary, err := p.write(ctx, s, end.Dir, fingerprint)
+	summary, err = c.write(ctx, s)
 	for first := true; errors.Is(err, unet.ErrMemory); first = false {
 		large := s.plan.Core
-		if !p.smaller(s) {
+		if !c.smaller(s) {
 			break
 		}
-		p.Events.slideBegin(SlideBegin{Slide: path, Plan: s.plan, Todo: s.plan.Tiles})
 		if first {
 			s.warn("the network ran out of memory with tiles of %d px: the slide was started again with smaller ones", large)
-			p.Events.warn(path, s.warnings[len(s.warnings)-1])
+			c.warn(s.given, s.warnings[len(s.warnings)-1])
 		}
-		summary, err = p.write(ctx, s, end.Dir, fingerprint)
+		summary, err = c.write(ctx, s)
 	}
-	if err != nil {
-		end.Dir = ""
-		return fail("commit", err)
+	return summary, err
+}
+
+// layOut looks for tissue and lays out the work on it, within what was granted to the slide.
+func (p *Pipeline) layOut(ctx context.Context, s *subject) error {
+	if err := p.findTissue(ctx, s); err != nil {
+		return err
 	}
-	end.Summary = summary
-	return end
+	return p.replan(s)
+}
+
+func (p *Pipeline) replan(s *subject) error {
+	planner := p.planner(s)
+	granted := s.plan.need()
+	if s.need != (need{}) {
+		granted = s.need
+	}
+	planner.within = &granted
+	plan, err := planner.plan(s.Slide, s.view)
+	if err == nil {
+		s.plan = plan
+	}
+	return err
 }
 
 // smaller lays out the work on a slide with tiles of half the edge at most, after the device that runs the network, or
 // the process, ran out of memory with those of the plan. Later slides of the run begin with them. It reports whether
 // there are such tiles: a size that --tile or the model prescribes stays.
-func (p *Pipeline) smaller(s *subject) bool {
-	below := s.plan.Core/2 + 1
-	plan, err := planner{p.Config, p.Model, below}.plan(s.Slide, s.view)
-	if err != nil || plan.Core >= s.plan.Core || plan.Check() != nil {
+func (c *cohort) smaller(s *subject) bool {
+	was := s.plan
+	c.below.Store(int64(was.Core/2 + 1))
+	if err := c.replan(s); err != nil || s.plan.Core >= was.Core || s.plan.Check() != nil {
+		s.plan = was
 		return false
 	}
-	s.plan = plan
-	p.below.Store(int64(below))
 	return true
+}
+
+// An identity tells a file from what it was before.
+type identity struct {
+	fingerprint string
+	bytes       int64
+	modified    time.Time
+}
+
+func identify(path string) (id identity, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return id, err
+	}
+	id.bytes, id.modified = info.Size(), info.ModTime()
+	id.fingerprint, err = sink.Fingerprint(path)
+	return id, err
+}
+
+// same fails when the slide's file is no longer what it was when it was opened: the mask would be of both.
+func (p *Pipeline) same(s *subject) error {
+	now, err := within(p.Config.ReadTimeout, s.given, func() (identity, error) { return identify(s.given) })
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = &slide.Error{Op: "read", Path: s.given, Err: errors.New("the file has vanished while it was read: run again when it is there")}
+	case err == nil && now != s.identity:
+		err = &slide.Error{Op: "read", Path: s.given, Err: errors.New("the file has changed while it was read: run again when it is whole")}
+	}
+	return err
 }
 
 // absolute returns the one path that names a file from anywhere.
@@ -169,8 +284,12 @@ func absolute(path string) (string, error) {
 // sameWork reports how results that are there differ from what this run would write. Workers and memory do not
 // matter, nor do tiles, which do not change the labels; where they are blended they do a little, and then those that
 // --tile asks for must be the same ones.
-func (p *Pipeline) sameWork(plan Plan, kept *sink.Summary) error {
-	spec, mask := p.Model.Spec(), kept.Mask
+func (p *Pipeline) sameWork(s *subject, kept *sink.Summary) error {
+	spec, mask, plan := s.model.Spec(), kept.Mask, s.plan
+	now, err := s.tissueKey(p.Config)
+	if err != nil {
+		return err
+	}
 	switch {
 	case kept.Model.SHA256 != spec.SHA256 || strings.HasSuffix(kept.Model.Name, unet.TTASuffix) != strings.HasSuffix(spec.Name, unet.TTASuffix):
 		return fmt.Errorf("of model %s, not %s", kept.Model.Name, spec.Name)
@@ -182,65 +301,80 @@ func (p *Pipeline) sameWork(plan Plan, kept *sink.Summary) error {
 		return fmt.Errorf("at %.4g µm/px (level %d × %.4g), not %.4g (level %d × %.4g)", mask.MPP, mask.Level, mask.Scale, plan.MPP, plan.Level, plan.Scale)
 	case image.Pt(mask.Origin[0], mask.Origin[1]) != plan.Region.Min || image.Pt(mask.Width, mask.Height) != plan.Region.Size():
 		return errors.New("of another region")
+	case keptTissue(kept.Tissue) != now:
+		return fmt.Errorf("of another choice of tissue (%s, not %s)", keptTissue(kept.Tissue), now)
+	case kept.Coverage.Unread > 0 && !p.Config.MarkUnread:
+		return fmt.Errorf("with %d pixels that could not be read, and --on-bad-tile is fail", kept.Coverage.Unread)
 	}
 	return nil
 }
 
-// write segments a slide into the files of its folder: all of them, or none.
-func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint string) (_ *sink.Summary, err error) {
+// files is what results are written to.
+func (p *Pipeline) files() sink.FileSystem {
+	if p.Config.Files == nil {
+		return sink.Disk
+	}
+	return p.Config.Files
+}
+
+// write segments a slide into the files of its folder: all of them, or none. What is done when it is interrupted, or
+// cannot go on for a reason that is not the slide's, is kept in the folder's stage for a run that goes on.
+func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err error) {
 	started := time.Now()
-	stage, err := sink.OpenStage(sink.Disk, dir)
+	open := sink.ResumeStage
+	if c.Config.Force {
+		open = sink.OpenStage
+	}
+	stage, err := open(c.files(), s.dir)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, stage.Close()) }()
-	if _, err := os.Stat(filepath.Join(dir, summaryFile)); err == nil && !p.Config.Force {
-		return nil, fmt.Errorf("another microtome has just written %s: run again to keep it", dir)
+	defer func() {
+		end := stage.Close
+		if worthKeeping(err) {
+			end = stage.Suspend
+		}
+		err = errors.Join(err, end())
+	}()
+	if _, err := os.Stat(filepath.Join(s.dir, summaryFile)); err == nil && !c.Config.Force {
+		return nil, fmt.Errorf("another microtome has just written %s: run again to keep it", s.dir)
 	}
 	picture, err := s.picture(ctx) // first: a slide that cannot be shown should fail before the work
 	if err != nil {
 		return nil, &StageError{Stage: "overlay", Err: err}
 	}
-	model, normalisation, err := p.forSlide(ctx, s)
+	model, normalisation, err := c.forSlide(ctx, s)
 	if err != nil {
 		return nil, &StageError{Stage: "plan", Err: err}
 	}
 	size := s.plan.Region.Size()
-	mask, err := sink.CreateTIFF(sink.Disk, stage.Path(maskFile), sink.TIFFConfig{
-		Size: size, Tile: p.Config.MaskTile, Compression: p.Config.Compression, MPP: s.plan.MPP,
-		Software: "microtome " + p.Config.Version, Description: "microtome mask of " + filepath.Base(s.path),
+	mask, err := sink.CreateTIFF(c.files(), stage.Path(maskFile), sink.TIFFConfig{
+		Size: size, Tile: c.Config.MaskTile, Compression: c.Config.Compression, MPP: s.plan.MPP,
+		Software: "microtome " + c.Config.Version, Description: "microtome mask of " + filepath.Base(s.path),
 	})
 	if err != nil {
 		return nil, err
 	}
-	overview := sink.NewOverview(size, p.Config.MaskTile, overlayEdge)
-	pyramid := sink.NewPyramid(size, p.Config.MaskTile, sink.Majority, mask, overview)
-	grid := s.plan.Grid(p.Model.Spec().Geometry)
-	var blend *stages.Blend
-	if s.plan.Overlap > 0 {
-		m, ok := model.(unet.Engine)
-		if !ok {
-			return nil, errors.Join(errors.New("the model was not opened to be blended"), pyramid.Abort())
-		}
-		blend = stages.NewBlend(grid, s.plan.Overlap, m)
+	overview := sink.NewOverview(size, c.Config.MaskTile, overlayEdge)
+	pyramid := sink.NewPyramid(size, c.Config.MaskTile, sink.Majority, mask, overview)
+	resumed, times, err := c.fill(ctx, s, stage, pyramid, model, normalisation)
+	if err == nil {
+		err = c.same(s)
 	}
-	times, err := job{
-		view: s.view, grid: grid, model: model, blend: blend, dst: pyramid,
-		budget: stages.NewBudget(s.plan.tileBytes), readers: s.plan.Readers, workers: s.plan.Workers,
-		tileDone: func(t slide.Tile) { p.Events.tileDone(TileDone{Slide: s.given, Core: t.Core}) },
-	}.segment(ctx)
 	if err != nil {
 		return nil, errors.Join(err, pyramid.Abort())
 	}
-	debug.FreeOSMemory() // the overlay takes the place of the tiles
 	if err := pyramid.Commit(); err != nil {
 		return nil, err
 	}
-	if err := sink.WriteOverlay(sink.Disk, stage.Path(overlayFile), picture, overview, nil); err != nil {
+	if err := sink.WriteOverlay(c.files(), stage.Path(overlayFile), picture, overview, s.outline(c.Config, picture.Rect.Size())); err != nil {
 		return nil, err
 	}
-	summary := p.summary(s, pyramid, fingerprint)
-	summary.Started, summary.Stages = started.UTC(), times
+	summary, err := c.summary(s, pyramid)
+	if err != nil {
+		return nil, err
+	}
+	summary.Started, summary.Stages, summary.Resumed = started.UTC(), times, resumed
 	if normalisation != nil {
 		summary.Model.Normalisation = (*sink.Normalisation)(normalisation)
 	}
@@ -251,10 +385,81 @@ func (p *Pipeline) write(ctx context.Context, s *subject, dir, fingerprint strin
 	}
 	summary.Seconds = time.Since(started).Seconds()
 	summary.Memory.Peak = peak()
-	if err := sink.WriteSummary(sink.Disk, stage.Path(summaryFile), summary); err != nil {
+	if err := sink.WriteSummary(c.files(), stage.Path(summaryFile), summary); err != nil {
 		return nil, err
 	}
 	return summary, stage.Publish(maskFile, overlayFile, summaryFile)
+}
+
+// worthKeeping reports whether what a slide's run has done is of use to another after an error. When the slide itself is
+// at fault, another copy of it may have other pixels.
+func worthKeeping(err error) bool {
+	var bad *slide.Error
+	return err != nil && (!errors.As(err, &bad) || errors.Is(err, slide.ErrTimeout))
+}
+
+// fill labels all pixels of the pyramid: by the tiles of an interrupted run, and by the network.
+func (c *cohort) fill(ctx context.Context, s *subject, stage *sink.Stage, pyramid *sink.Pyramid, model unet.Model, n *unet.Normalisation) (resumed int, _ []sink.StageTime, err error) {
+	grid := s.plan.Grid(model.Spec().Geometry)
+	commit := &stages.Commit{
+		Grid: grid, Scope: s.scope, Pyramid: pyramid,
+		Done: func(t slide.Tile) { c.tileDone(TileDone{Slide: s.given, Core: t.Core}) },
+	}
+	var blend *stages.Blend
+	if s.plan.Overlap > 0 { // what a tile leaves to the next is not in the journal
+		m, ok := model.(unet.Engine)
+		if !ok {
+			return 0, nil, errors.New("the model was not opened to be blended")
+		}
+		blend = stages.NewBlend(grid, s.plan.Overlap, m)
+	} else {
+		header, err := c.journalHeader(s, n)
+		if err != nil {
+			return 0, nil, err
+		}
+		if commit.Journal, err = stage.Journal(header); err != nil {
+			return 0, nil, err
+		}
+		if why := commit.Journal.Restart(); why != nil {
+			c.warn(s.given, "the slide is started over: "+why.String())
+		}
+		if err := commit.Replay(ctx); err != nil {
+			return 0, nil, err
+		}
+		resumed = commit.Journal.Resumed()
+	}
+	c.slideBegin(SlideBegin{Slide: s.given, Plan: s.plan, Todo: s.plan.Asked - resumed, Resumed: resumed})
+	times, err := job{
+		view: s.view, grid: grid, model: model, blend: blend, mark: c.Config.MarkUnread, commit: commit,
+		budget: stages.NewBudget(s.plan.tileBytes), readers: s.plan.Readers, workers: s.plan.Workers,
+		turn: c.turns.of(s.number, s.plan.Workers),
+	}.segment(ctx)
+	return resumed, times, err
+}
+
+// journalHeader says what the labels of a slide's tiles depend on.
+func (p *Pipeline) journalHeader(s *subject, n *unet.Normalisation) (h sink.JournalHeader, err error) {
+	spec, plan := s.model.Spec(), s.plan
+	h = sink.JournalHeader{
+		Version: p.Config.Version, Slide: s.identity.fingerprint, Model: spec.SHA256, Engine: spec.Engine,
+		Stride: spec.Stride, Before: spec.Before, After: spec.After,
+		Level: plan.Level, Scale: plan.Scale, MPP: plan.MPP, Region: plan.Region, Core: plan.Core, Panel: panel,
+	}
+	tissue, err := s.tissueKey(p.Config)
+	if err != nil {
+		return h, err
+	}
+	note := func(name string, value any) { h.Arguments = append(h.Arguments, fmt.Sprintf("%s %v", name, value)) }
+	note("modified", s.identity.modified.UTC().Format(time.RFC3339Nano))
+	note("model", spec.Name)
+	note("form", spec.Form)
+	note("processor", processor())
+	note("tissue", tissue)
+	note("mark unread", p.Config.MarkUnread)
+	if n != nil {
+		note("normalisation", *n)
+	}
+	return h, nil
 }
 
 // picture returns the segmented region of the slide, small.
@@ -276,13 +481,13 @@ func (s *subject) picture(ctx context.Context) (*image.RGBA, error) {
 }
 
 // summary says what ran on what, and the areas that came out.
-func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid, fingerprint string) *sink.Summary {
-	info, spec, plan := s.Info(), p.Model.Spec(), s.plan
+func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid) (*sink.Summary, error) {
+	info, spec, plan := s.Info(), s.model.Spec(), s.plan
 	full, b := info.Levels[0].Size, info.Bounds
 	sum := &sink.Summary{
 		Status: "done", Notice: sink.Notice, Version: p.Config.Version, Arguments: p.Config.Arguments,
 		Slide: sink.SlideSummary{
-			Path: s.path, Fingerprint: fingerprint, Vendor: info.Vendor, Width: full.X, Height: full.Y, MPP: info.MPP,
+			Path: s.path, Fingerprint: s.identity.fingerprint, Vendor: info.Vendor, Width: full.X, Height: full.Y, MPP: info.MPP,
 			Bounds: [4]int{b.Min.X, b.Min.Y, b.Dx(), b.Dy()},
 		},
 		Model: sink.ModelSummary{
@@ -292,21 +497,39 @@ func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid, fingerprint string
 		Mask: sink.MaskSummary{
 			Width: plan.Region.Dx(), Height: plan.Region.Dy(), MPP: plan.MPP, Level: plan.Level, Scale: plan.Scale,
 			Origin: [2]int{plan.Region.Min.X, plan.Region.Min.Y}, Core: plan.Core, Overlap: plan.Overlap, Tiles: plan.Tiles,
+			TilesInferred: plan.Asked,
 		},
-		Coverage: sink.CoverageSummary{Expected: pyramid.Expected(), Written: pyramid.Written()},
+		Coverage: sink.CoverageSummary{Expected: pyramid.Expected(), Written: pyramid.Written(), Tissue: s.tissue.Pixels(plan.Region)},
 		Workers:  plan.Workers,
 		Memory:   sink.MemorySummary{Limit: plan.Limit, Planned: plan.Sum()},
-		Warnings: slices.Concat(p.remarks(), s.warnings),
+		Warnings: slices.Concat(p.remarks(s.model), s.warnings),
 		Outputs:  map[string]sink.Output{},
 	}
-	counts := pyramid.Counts()
-	for label, name := range spec.Classes {
-		c := sink.ClassSummary{Label: label, Name: name, Pixels: counts[label]}
-		if plan.MPP > 0 {
-			mm2 := float64(c.Pixels) * plan.MPP * plan.MPP / 1e6
-			c.MM2 = &mm2
-		}
-		sum.Classes = append(sum.Classes, c)
+	var err error
+	if sum.Tissue, err = s.tissueSummary(p.Config); err != nil {
+		return nil, err
 	}
-	return sum
+	counts := pyramid.Counts()
+	area := func(label int, name string) {
+		a := sink.ClassSummary{Label: label, Name: name, Pixels: counts[label]}
+		if plan.MPP > 0 {
+			mm2 := float64(a.Pixels) * plan.MPP * plan.MPP / 1e6
+			a.MM2 = &mm2
+		}
+		sum.Classes = append(sum.Classes, a)
+	}
+	for label, name := range spec.Classes {
+		area(label, name)
+	}
+	cover := &sum.Coverage
+	cover.Inferred, cover.Skipped = s.scope.Pixels()
+	if p.Config.MarkUnread {
+		area(sink.Unread, "unread")
+		cover.Unread = counts[sink.Unread]
+		cover.Inferred -= cover.Unread
+	}
+	if cover.Unread > cover.Inferred {
+		return nil, &slide.Error{Op: "read", Path: s.given, Err: fmt.Errorf("%d of %d pixels could not be read: copy the slide again", cover.Unread, cover.Unread+cover.Inferred)}
+	}
+	return sum, nil
 }

@@ -6,16 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"sync/atomic"
 
 	"microtome/unet"
 )
 
-// A Pipeline segments slides with one model.
+// A Pipeline segments slides.
 type Pipeline struct {
 	Model  unet.Model
 	Config Config
 	Events Events
+
+	// OpenModel opens the models that items name; nil: none may. Pipeline closes them.
+	OpenModel func(name string) (unet.Model, error)
+	// OpenSlide opens slides; nil: slide.Open.
+	OpenSlide openSlideFunc
 
 	below atomic.Int64 // cores must be smaller, px, since larger ones ran out of memory; 0: any
 }
@@ -35,53 +41,176 @@ func (e *RunError) Error() string {
 
 func (e *RunError) Unwrap() error { return e.First }
 
-// Run segments slides one after another, each once however often it is named. A slide that fails is
-// reported by SlideEnd and the run goes on; at the end a *RunError says how many did. When ctx ends, Run
-// stops within the current tile and returns the cause of ctx; what the current slide had written is removed.
-func (p *Pipeline) Run(ctx context.Context, paths iter.Seq2[string, error]) error {
+// A cohort is the slides of one run.
+type cohort struct {
+	*Pipeline
+	results *results
+	ledger  *ledger
+	turns   *turns
+	began   int // slides, counted by Run's goroutine
+
+	mu     sync.Mutex // of events, which come one at a time, and of what they count
+	ended  RunError
+	atWork sync.WaitGroup
+}
+
+// Run segments slides, each once however often it is named. Several are at work at a time, as many as fit into
+// the memory: the next ones fill what the last tiles of one, and the opening and closing of its files, leave idle. A slide
+// that fails is reported by SlideEnd and the run goes on; at the end a *RunError says how many did. When ctx ends,
+// Run stops within the current tiles and returns the cause of ctx; what is done of the slides at work is kept for a run
+// that goes on.
+func (p *Pipeline) Run(ctx context.Context, items iter.Seq2[Item, error]) error {
 	if err := errors.Join(p.Config.Validate(), p.Config.Suits(p.Model.Spec())); err != nil {
 		return err
 	}
-	res := &results{out: p.Config.Out, force: p.Config.Force, claimed: map[string]bool{}}
-	for _, text := range p.remarks() {
-		p.Events.warn("", text)
+	c := &cohort{
+		Pipeline: p,
+		results:  &results{out: p.Config.Out, force: p.Config.Force, claimed: map[string]bool{}},
+		ledger:   newLedger(p.Config.Memory, cmp.Or(p.Config.Slides, mostSlides)),
+		turns:    newTurns(),
 	}
-	var failed RunError
-	seen := map[string]bool{}
-	for path, err := range paths {
-		if full, absErr := absolute(path); absErr == nil && err == nil {
-			if seen[full] {
-				continue // named twice
-			}
-			seen[full] = true
-		}
-		end := SlideEnd{Slide: path, Err: err}
-		if err == nil {
-			end = p.one(ctx, path, res)
-		}
-		if ctx.Err() != nil && end.Err != nil {
-			end.Err = context.Cause(ctx)
-		}
-		p.Events.slideEnd(end)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		failed.Total++
-		if end.Err != nil {
-			failed.Failed++
-			failed.First = cmp.Or(failed.First, end.Err)
-		}
+	for _, text := range p.remarks(p.Model) {
+		c.warn("", text)
 	}
-	if failed.Failed > 0 {
-		return &failed
+	err := c.each(ctx, items)
+	c.atWork.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return err
+	case c.ended.Failed > 0:
+		return &c.ended
 	}
 	return nil
 }
 
-// remarks are what the user must know of all slides of the run.
-func (p *Pipeline) remarks() []string {
+// each starts the slides one after another. It fails when the run cannot go on at all.
+func (c *cohort) each(ctx context.Context, items iter.Seq2[Item, error]) (err error) {
+	model, name := c.Model, ""
+	defer func() {
+		c.atWork.Wait()
+		if name != "" {
+			err = errors.Join(err, model.Close())
+		}
+	}()
+	seen := map[Item]bool{}
+	for item, err := range items {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			c.end(ctx, SlideEnd{Slide: item.Path, Err: err})
+			continue
+		}
+		named := item
+		if full, err := absolute(item.Path); err == nil {
+			named.Path = full
+		}
+		if seen[named] {
+			continue
+		}
+		seen[named] = true
+		if item.Model != name {
+			c.atWork.Wait() // models take memory
+			next, err := c.change(model, name, item.Model)
+			if err != nil {
+				c.end(ctx, SlideEnd{Slide: item.Path, Err: err})
+				continue
+			}
+			model, name = next, item.Model
+		}
+		c.start(ctx, item, model)
+	}
+	return nil
+}
+
+// change puts another model in the place of one; the name "" is that of the run's own, which stays open.
+func (c *cohort) change(old unet.Model, was, name string) (unet.Model, error) {
+	next := c.Model
+	if name != "" {
+		if c.OpenModel == nil {
+			return nil, fmt.Errorf("model %s: this run has one model only", name)
+		}
+		var err error
+		if next, err = c.OpenModel(name); err != nil {
+			return nil, fmt.Errorf("model %s: %w", name, err)
+		}
+		if err := c.Config.Suits(next.Spec()); err != nil {
+			return nil, errors.Join(err, next.Close())
+		}
+		for _, text := range c.remarks(next) {
+			c.warn("", text)
+		}
+	}
+	if was == "" {
+		return next, nil
+	}
+	return next, old.Close()
+}
+
+// start opens a slide and sets to work on it as soon as there is room.
+func (c *cohort) start(ctx context.Context, item Item, model unet.Model) {
+	s, end := c.begin(item, model)
+	if s == nil {
+		c.end(ctx, end)
+		return
+	}
+	c.began++
+	s.number = c.began
+	leave, err := c.ledger.enter(ctx, s.plan.need())
+	if err != nil {
+		end.Err = errors.Join(err, s.Close())
+		c.end(ctx, end)
+		return
+	}
+	c.atWork.Go(func() {
+		end.Summary, end.Err = c.one(ctx, s)
+		if end.Err = errors.Join(end.Err, s.Close()); end.Err != nil {
+			end.Dir, end.Summary = "", nil
+		}
+		leave()
+		c.end(ctx, end)
+	})
+}
+
+// end reports the end of a slide.
+func (c *cohort) end(ctx context.Context, e SlideEnd) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ctx.Err() != nil && e.Err != nil {
+		e.Err = context.Cause(ctx)
+	}
+	c.ended.Total++
+	if e.Err != nil {
+		c.ended.Failed++
+		c.ended.First = cmp.Or(c.ended.First, e.Err)
+	}
+	c.Events.slideEnd(e)
+}
+
+func (c *cohort) warn(slide, text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Events.warn(slide, text)
+}
+
+func (c *cohort) slideBegin(e SlideBegin) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Events.slideBegin(e)
+}
+
+func (c *cohort) tileDone(e TileDone) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Events.tileDone(e)
+}
+
+// remarks are what the user must know of all slides that a model labels.
+func (p *Pipeline) remarks(m unet.Model) []string {
 	var all []string
-	spec := p.Model.Spec()
+	spec := m.Spec()
 	all = append(all, spec.Warnings...)
 	if spec.Unbounded != "" {
 		all = append(all, fmt.Sprintf("seams cannot be excluded: %s: tiles share %d px with the next and are blended", spec.Unbounded, p.Config.Overlap))
@@ -90,13 +219,18 @@ func (p *Pipeline) remarks() []string {
 }
 
 // Plan lays out the work on a slide without doing it.
-func (p *Pipeline) Plan(path string) (Plan, error) {
+func (p *Pipeline) Plan(ctx context.Context, item Item) (Plan, error) {
 	if err := p.Config.Suits(p.Model.Spec()); err != nil {
 		return Plan{}, err
 	}
-	s, err := p.open(path)
+	s, err := p.open(item, p.Model)
 	if err != nil {
 		return Plan{}, err
+	}
+	if err := s.plan.Check(); err == nil {
+		if err := p.layOut(ctx, s); err != nil {
+			return Plan{}, errors.Join(&StageError{Slide: item.Path, Stage: "tissue", Err: err}, s.Close())
+		}
 	}
 	return s.plan, s.Close()
 }

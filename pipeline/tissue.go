@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"image"
-	"path/filepath"
 	"strings"
 
 	"microtome/sink"
@@ -78,7 +77,7 @@ func (s *subject) tissueKey(c Config) (string, error) {
 	}
 }
 
-// tissuePicture returns the outline of the tissue for a picture of the region, nil where nobody has looked.
+// outline returns the outline of the tissue for a picture of the region, nil where nobody has looked.
 func (s *subject) outline(c Config, size image.Point) *image.Alpha {
 	if s.tissueSource(c) == TissueOff {
 		return nil
@@ -87,22 +86,31 @@ func (s *subject) outline(c Config, size image.Point) *image.Alpha {
 }
 
 // tissueSummary says what was found.
-func (s *subject) tissueSummary(c Config) (*sink.TissueSummary, error) {
+func (s *subject) tissueSummary(c Config) (t sink.TissueSummary, err error) {
 	source := s.tissueSource(c)
-	t := &sink.TissueSummary{
+	t = sink.TissueSummary{
 		Source: source, Field: s.tissue.Field.String(), Found: s.tissue.Found.Value,
 		Focus: sink.Measure(s.tissue.Focus), Stain: sink.Measure(s.tissue.Stain), Pen: sink.Measure(s.tissue.Pen),
 	}
 	switch source {
 	case TissueOff:
 	case TissueAuto:
-		t.Recall, t.Margin = c.TissueRecall.String(), c.TissueMargin
+		t.Recall, t.MarginUM = c.TissueRecall.String(), c.TissueMargin
 	default:
-		d, err := sink.Describe(source)
-		if err != nil {
-			return nil, err
-		}
-		t.Source, t.SHA256 = filepath.Base(source), d.SHA256
+		var d sink.Output
+		d, err = sink.Describe(source)
+		t.SHA256 = d.SHA256
 	}
-	return t, nil
+	return t, err
+}
+
+// keptTissue is the tissueKey of results that are there.
+func keptTissue(t sink.TissueSummary) string {
+	switch t.Source {
+	case TissueOff, "": // earlier versions looked everywhere
+		return TissueOff
+	case TissueAuto:
+		return fmt.Sprintf("auto, recall %s, margin %g µm", t.Recall, t.MarginUM)
+	}
+	return "file " + t.SHA256
 }

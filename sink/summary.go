@@ -109,9 +109,9 @@ type CoverageSummary struct {
 type TissueSummary struct {
 	Source   string  `json:"source"`           // "auto", "off" or a file; "": by an earlier version, which looked everywhere
 	SHA256   string  `json:"sha256,omitempty"` // of the file
-	Recall   float64 `json:"recall"`           // 0 to 1: how much is taken for tissue when in doubt
-	MarginUM float64 `json:"margin_um"`        // around tissue that counts as near
-	Field    string  `json:"field"`            // "bright" or "dark": what glass looks like
+	Recall   string  `json:"recall,omitempty"` // of "auto": "first", "strict" or "safe"
+	MarginUM float64 `json:"margin_um"`        // around tissue that counts as tissue
+	Field    string  `json:"field"`            // "bright" or "dark": what glass looks like; "auto": nobody has looked
 	Found    float64 `json:"found"`            // share of the slide that is tissue, 0 to 1
 	Focus    Measure `json:"focus"`
 	Stain    Measure `json:"stain"`
