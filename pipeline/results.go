@@ -26,11 +26,16 @@ type results struct {
 	claimed map[string]bool // folders, by this run
 }
 
+// resultName returns the name that a slide's results go by. path has no links.
+func resultName(path string) string {
+	return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+}
+
 // claim returns the folder of a slide's results: OUT/NAME, or OUT/NAME-2 and so on when that belongs
 // to another slide of the same name. path is absolute. kept is the summary of results that are there
 // already and stay. Files that are not ours are never replaced without --force.
 func (r *results) claim(path, fingerprint string) (dir string, kept *sink.Summary, err error) {
-	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	name := resultName(path)
 	if name == "" || name == "." || name == ".." || name == sink.PartialDir {
 		return "", nil, errors.New("the file's name gives no name for its results: rename it")
 	}

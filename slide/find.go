@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,80 +22,189 @@ var extensions = append(slices.Clone(openSlideOnly), ".tif", ".tiff", ".png", ".
 // Extensions lists the extensions of the files that Find takes for slides.
 func Extensions() []string { return slices.Clone(extensions) }
 
-var errNoSlides = errors.New("no slides in this folder: name a slide, or a folder with files such as .svs, .ndpi, .mrxs or .tif")
-
-// Find gives the paths of slides: files as they are given, and the slides in folders and their
-// subfolders in sorted order. Hidden files and folders are passed over, and so are the data folders
-// that belong to MRXS files and those that hold microtome's own results. A path that does not exist,
-// and a folder without slides, come with an error.
-func Find(paths ...string) iter.Seq2[string, error] {
+// Find gives the paths of slides: files as they are given, whatever cfg says, and the slides in folders
+// and their subfolders in sorted order, while it walks. It remembers what it gave, so that each slide
+// comes once.
+//
+// Passed over are hidden files and folders, the data folder beside an MRXS file, the images that a
+// Hamamatsu key file (.vms, .vmu) names, folders that hold microtome's own results, and what is no file,
+// such as a pipe.
+//
+// Links to files and folders are followed. Of several ways to one slide the first is given, and a folder
+// is not walked again inside itself.
+//
+// A path that does not exist, a link that leads nowhere, a folder that cannot be read and a given folder
+// without slides come with an error, an [*Error], and the rest goes on. Malformed patterns match nothing:
+// see [FindConfig.Validate].
+func Find(cfg FindConfig, paths ...string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for _, path := range paths {
-			info, err := os.Stat(path)
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-				err = &Error{Op: "open", Path: path, Err: errNowhere}
-			case err != nil:
-				err = &Error{Op: "open", Path: path, Err: err}
+		w := walk{include: compile(cfg.Include), exclude: compile(cfg.Exclude), given: map[string]bool{}, yield: yield}
+		for _, p := range paths {
+			info, err := os.Stat(p)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = errNowhere
 			}
-			if err != nil || !info.IsDir() {
-				if !yield(path, err) {
+			if err == nil && info.IsDir() {
+				if !w.top(p, realPath(p)) {
 					return
 				}
-				continue
-			}
-			found := false
-			walk := path
-			if link, err := os.Lstat(path); err == nil && link.Mode()&fs.ModeSymlink != 0 {
-				walk += string(filepath.Separator) // the folder, not the link
-			}
-			err = filepath.WalkDir(walk, func(p string, d fs.DirEntry, err error) error {
-				switch {
-				case err != nil: // a folder that cannot be read: the others can
-					found = true
-					if !yield(p, &Error{Op: "open", Path: p, Err: err}) {
-						return errStopped
-					}
-					return filepath.SkipDir
-				case d.IsDir() && p != path && (hidden(d.Name()) || companion(p) || results(p)):
-					return filepath.SkipDir
-				case d.IsDir() || hidden(d.Name()) || !slices.Contains(extensions, strings.ToLower(filepath.Ext(p))):
-					return nil
-				}
-				found = true
-				if !yield(p, nil) {
-					return errStopped
-				}
-				return nil
-			})
-			if err == nil && !found {
-				err = &Error{Op: "open", Path: path, Err: errNoSlides}
-			}
-			if errors.Is(err, errStopped) || err != nil && !yield(path, err) {
+			} else if !w.give(p, realPath(p), err) {
 				return
 			}
 		}
 	}
 }
 
-var errNowhere = fmt.Errorf("%w: check the path", fs.ErrNotExist)
+var (
+	errNowhere  = fmt.Errorf("%w: check the path", fs.ErrNotExist)
+	errDangling = fmt.Errorf("a link to what is not there: mend or remove it (%w)", fs.ErrNotExist)
+	errNoSlides = errors.New("no slides in this folder: name a slide, or a folder with files such as .svs, .ndpi, .mrxs or .tif")
+	errNoMatch  = errors.New("no slides in this folder that --include and --exclude let through: check the patterns")
+)
 
-var errStopped = errors.New("stopped")
+// A walk gives the slides of folders. Its methods report whether to go on.
+type walk struct {
+	include, exclude []glob
+	given            map[string]bool // what was yielded, by real path
+	entered          map[string]bool // folders, by real path, since the top
+	found            bool            // something, since the top
+	yield            func(string, error) bool
+}
 
-func hidden(name string) bool { return strings.HasPrefix(name, ".") }
+// give yields a slide, or what is wrong with a path, unless that was done by another way to it.
+func (w *walk) give(p, real string, err error) bool {
+	w.found = true
+	if w.given[real] {
+		return true
+	}
+	w.given[real] = true
+	if err != nil {
+		err = &Error{Op: "open", Path: p, Err: err}
+	}
+	return w.yield(p, err)
+}
 
-// results reports whether a folder holds results of microtome: an output folder may lie among slides.
-func results(dir string) bool {
-	for _, name := range []string{"mask.tif", "summary.json"} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+// top walks a folder that was named.
+func (w *walk) top(dir, real string) bool {
+	w.found, w.entered = false, map[string]bool{}
+	if !w.folder(dir, real, "") {
+		return false
+	}
+	switch {
+	case w.found:
+		return true
+	case len(w.include)+len(w.exclude) > 0:
+		return w.give(dir, real, errNoMatch)
+	}
+	return w.give(dir, real, errNoSlides)
+}
+
+// folder walks a folder; rel is its path below the top.
+func (w *walk) folder(dir, real, rel string) bool {
+	if w.entered[real] {
+		return true
+	}
+	w.entered[real] = true
+	if anchored(w.include) || anchored(w.exclude) {
+		defer delete(w.entered, real) // by another way other patterns may match; only loops are cut
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return w.give(dir, real, err)
+	}
+	if rel != "" && results(entries) {
+		return true
+	}
+	parts := partsOfSets(dir, entries)
+	for _, e := range entries {
+		name := e.Name()
+		p, real, rel := filepath.Join(dir, name), filepath.Join(real, name), path.Join(rel, name)
+		if hidden(name) || matches(w.exclude, rel) {
+			continue
+		}
+		mode := e.Type()
+		if mode&fs.ModeSymlink != 0 {
+			info, err := os.Stat(p)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = errDangling
+			}
+			if err != nil {
+				if !w.give(p, real, err) {
+					return false
+				}
+				continue
+			}
+			mode, real = info.Mode().Type(), realPath(p)
+		}
+		more := true
+		switch {
+		case parts[folded(name)]:
+		case mode.IsDir():
+			more = w.folder(p, real, rel)
+		case mode.IsRegular() && w.wanted(rel):
+			more = w.give(p, real, nil)
+		}
+		if !more {
 			return false
 		}
 	}
 	return true
 }
 
-// companion reports whether a folder holds the data of an MRXS file beside it.
-func companion(dir string) bool {
-	_, err := os.Stat(dir + ".mrxs")
-	return err == nil
+// wanted reports whether a file is a slide to take.
+func (w *walk) wanted(rel string) bool {
+	known := slices.Contains(extensions, strings.ToLower(path.Ext(rel)))
+	if len(w.include) == 0 {
+		return known
+	}
+	return slices.ContainsFunc(w.include, func(g glob) bool { return (known || g.closed) && g.match(rel) })
+}
+
+// realPath returns the one path that names a file from anywhere, or path where that cannot be told.
+func realPath(path string) string {
+	real, err := filepath.Abs(path)
+	if err == nil {
+		real, err = filepath.EvalSymlinks(real)
+	}
+	if err != nil {
+		return path
+	}
+	return real
+}
+
+func hidden(name string) bool { return strings.HasPrefix(name, ".") }
+
+// folded is a name as file systems that do not tell capitals apart see it.
+func folded(name string) string { return strings.ToLower(name) }
+
+// results reports whether a folder holds results of microtome: an output folder may lie among slides.
+func results(entries []fs.DirEntry) bool {
+	for _, name := range []string{"mask.tif", "summary.json"} {
+		if !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name }) {
+			return false
+		}
+	}
+	return true
+}
+
+// partsOfSets returns what in a folder belongs to a slide of several files, by folded name: the data
+// folder of an MRXS file, and the files that a Hamamatsu key file names.
+func partsOfSets(dir string, entries []fs.DirEntry) map[string]bool {
+	parts := map[string]bool{}
+	for _, e := range entries {
+		if e.IsDir() || hidden(e.Name()) {
+			continue
+		}
+		switch name := folded(e.Name()); path.Ext(name) {
+		case ".mrxs":
+			parts[strings.TrimSuffix(name, ".mrxs")] = true
+		case ".vms", ".vmu":
+			for _, part := range readKeyFile(filepath.Join(dir, e.Name())) {
+				if part = folded(part); part != name {
+					parts[part] = true
+				}
+			}
+		}
+	}
+	return parts
 }

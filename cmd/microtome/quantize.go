@@ -220,7 +220,7 @@ func (o *quantizeOptions) images(ctx context.Context, spec unet.Spec) ([]dataset
 // read reads the tiles of all slides, as many of each.
 func (o *quantizeOptions) read(ctx context.Context, spec unet.Spec) ([]quantize.Tile, error) {
 	var paths []string
-	for path, err := range slide.Find(o.slides...) {
+	for path, err := range slide.Find(slide.FindConfig{}, o.slides...) {
 		if err != nil {
 			return nil, err
 		}

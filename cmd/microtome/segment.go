@@ -98,7 +98,7 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 		return usageError{err}
 	}
 	p := &pipeline.Pipeline{Model: model, Config: o.Config}
-	paths := slide.Find(args...)
+	paths := slide.Find(slide.FindConfig{}, args...)
 	if o.dryRun {
 		return dryRun(p, paths, stdout, stderr, o.json)
 	}
