@@ -60,7 +60,7 @@ func TestAnnotatedCountsFromTheScannedArea(t *testing.T) {
 		cfg.MPP = mpp
 		cfg.Open = func(_ context.Context, _ string, mpp, own float64) (*dataset.Slide, error) {
 			r := slidetest.NewFake(pixel, image.Pt(1024, 1024), image.Pt(64, 64), 1, 4).WithBounds(scanned)
-			return annotated(slide.New(r, 1<<20), mpp, own)
+			return annotated(slide.New(r, slide.Config{CacheBytes: 1 << 20}), mpp, own)
 		}
 		set, err := dataset.Load(t.Context(), annotate(t, "", box("Region*", 16, 32, 64), box("tumour", 32, 48, 16)), cfg)
 		if err != nil {

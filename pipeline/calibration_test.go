@@ -30,7 +30,7 @@ func (stainedLeft) Close() error { return nil }
 
 // Places to calibrate on lie where there is tissue, and are the same for the same seed.
 func TestTissueCores(t *testing.T) {
-	s := slide.New(stainedLeft{}, 1<<20)
+	s := slide.New(stainedLeft{}, slide.Config{CacheBytes: 1 << 20})
 	v, err := s.AtLevel(0)
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func (m *planModel) Bytes(core int) int64 {
 
 // planFor lays out the work on a slide of some size.
 func planFor(cfg Config, m unet.Model, size image.Point, bounds image.Rectangle) (Plan, error) {
-	s := slide.New(&fakeReader{size: size, block: 240, bounds: bounds}, cacheBytes(cfg.Memory))
+	s := slide.New(&fakeReader{size: size, block: 240, bounds: bounds}, slide.Config{CacheBytes: cacheBytes(cfg.Memory)})
 	v, err := s.AtLevel(0)
 	if err != nil {
 		return Plan{}, err

@@ -81,7 +81,7 @@ func TestSampleOfTheScanned(t *testing.T) {
 			}
 			return [3]byte{v, v, v}
 		}
-		s := slide.New(slidetest.NewFake(pixel, image.Pt(edge, edge), image.Pt(256, 256), 1).WithBounds(c.bounds), 1<<24)
+		s := slide.New(slidetest.NewFake(pixel, image.Pt(edge, edge), image.Pt(256, 256), 1).WithBounds(c.bounds), slide.Config{CacheBytes: 1 << 24})
 		view, err := s.AtLevel(0)
 		if err != nil {
 			t.Fatal(err)

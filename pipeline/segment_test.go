@@ -38,7 +38,7 @@ func newGraph(size image.Point, workers, leases int) *graph {
 		container: &fakeContainer{size: size, tile: testCore},
 		budget:    stages.NewBudget(int64(leases) * testLease),
 	}
-	view, err := slide.New(g.reader, 1<<20).AtLevel(0)
+	view, err := slide.New(g.reader, slide.Config{CacheBytes: 1 << 20}).AtLevel(0)
 	if err != nil {
 		panic(err)
 	}

@@ -50,7 +50,7 @@ func BenchmarkDecode(b *testing.B) {
 
 // cached returns a slide of noise whose blocks are all in the cache.
 func cached(t testing.TB, size int) *slide.Slide {
-	s := slide.New(slidetest.NewFake(slidetest.Noise, image.Pt(size, size), image.Pt(256, 256), 1), 1<<30)
+	s := slide.New(slidetest.NewFake(slidetest.Noise, image.Pt(size, size), image.Pt(256, 256), 1), slide.Config{CacheBytes: 1 << 30})
 	v, err := s.AtLevel(0)
 	if err != nil {
 		t.Fatal(err)
@@ -132,3 +132,50 @@ func TestCachedReadDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// What a block costs beside its decoding, without a cache: the decoder does nothing.
+func BenchmarkBlock(b *testing.B) {
+	for name, cfg := range map[string]slide.Config{"plain": {}, "timeout": {Timeout: wait}, "unread": {Unread: true}} {
+		b.Run(name, func(b *testing.B) {
+			v, err := slide.New(&remembering{newHanging(-1, -1), func([]byte) {}}, cfg).AtLevel(0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			pix := make([]byte, 3)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := v.Read(b.Context(), pix, image.Rect(0, 0, 1, 1)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// Asking for what is unread, of a slide of 100,000 × 100,000 pixels of which some blocks are, for a tile
+// and for all of it.
+func BenchmarkUnread(b *testing.B) {
+	fake := slidetest.NewFake(slidetest.Noise, image.Pt(100_000, 100_000), image.Pt(256, 256), 1)
+	v, err := slide.New(failing{fake}, slide.Config{Unread: true}).AtMPP(0.4, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := v.Read(b.Context(), make([]byte, 3*2000*2000), image.Rect(0, 0, 2000, 2000)); err != nil {
+		b.Fatal(err)
+	}
+	for name, edge := range map[string]int{"a tile": 1212, "all": 62_500} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if len(v.Unread(image.Rect(0, 0, edge, edge))) == 0 {
+					b.Fatal("none")
+				}
+			}
+		})
+	}
+}
+
+// A failing decodes no block.
+type failing struct{ *slidetest.Fake }
+
+func (failing) ReadBlock(context.Context, int, int, int, []byte) error { return errBlock }

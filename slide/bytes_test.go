@@ -32,3 +32,19 @@ func jpegAt(t *testing.T, b []byte, width uint64, tile int) [2]int {
 	t.Fatalf("no page of width %d", width)
 	return [2]int{}
 }
+
+// classicTile finds the data of a tile of the first page of a little-endian TIFF.
+func classicTile(t *testing.T, b []byte, tile int) [2]int {
+	t.Helper()
+	ifd := b[le32(b[4:]):]
+	value := func(id uint16) int {
+		for i := range int(le16(ifd)) {
+			if e := ifd[2+12*i:]; le16(e) == id && le16(e[2:]) == 4 {
+				return int(le32(b[int(le32(e[8:]))+4*tile:]))
+			}
+		}
+		t.Fatalf("no tag %d", id)
+		return 0
+	}
+	return [2]int{value(324), value(324) + value(325)}
+}

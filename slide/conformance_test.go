@@ -73,7 +73,7 @@ func TestFake(t *testing.T) {
 		for _, block := range []image.Point{{16, 16}, {64, 8}, {500, 500}} {
 			t.Run(fmt.Sprintf("%v in %v", size, block), func(t *testing.T) {
 				slidetest.TestReader(t, func(*testing.T) *slide.Slide {
-					return slide.New(slidetest.NewFake(slidetest.Noise, size, block, 1, 2, 5), 1<<20)
+					return slide.New(slidetest.NewFake(slidetest.Noise, size, block, 1, 2, 5), slide.Config{CacheBytes: 1 << 20})
 				}, slidetest.Noise, 0)
 			})
 		}

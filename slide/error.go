@@ -9,7 +9,7 @@ import (
 // An Error says which operation failed on which file, and where: Rect is in pixels of Level, empty when
 // the error concerns the file as a whole.
 type Error struct {
-	Op    string // "open", "read"
+	Op    string // "open", "read", "close"
 	Path  string
 	Level int
 	Rect  image.Rectangle

@@ -14,16 +14,22 @@ import (
 	"strings"
 )
 
-// Open opens a slide: anything that libvips opens.
+// Open opens a slide: anything that libvips opens. It ends within cfg.Timeout, with [ErrTimeout].
 func Open(path string, cfg Config) (*Slide, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	r, err := openFile(path)
+	r, err := openWithin(cfg.Timeout, func() (BlockReader, error) {
+		r, err := openFile(path)
+		if err != nil {
+			return nil, err // and no pointer to nothing
+		}
+		return r, nil
+	})
 	if err != nil {
 		return nil, &Error{Op: "open", Path: path, Err: err}
 	}
-	return New(r, cfg.CacheBytes), nil
+	return New(r, cfg), nil
 }
 
 // openFile finds out what a file is, and refuses those that libvips would read wrong.

@@ -118,13 +118,13 @@ func (r *fileReader) read(level int, area image.Rectangle, dst []byte) error {
 		return err
 	}
 	defer im.unref()
-	tries := 0
+	tries, opens := 0, true
 	err = explained(func() bool {
 		if tries++; tries == 1 {
 			return im.read(area, dst)
 		}
-		own, ok := im.tryRGB()
-		if !ok {
+		var own vipsImage
+		if own, opens = im.tryRGB(); !opens {
 			return false
 		}
 		defer own.unref()
@@ -132,6 +132,9 @@ func (r *fileReader) read(level int, area image.Rectangle, dst []byte) error {
 	})
 	if tries > 1 {
 		r.drop(level, im)
+	}
+	if err != nil && !opens { // gone, or another file by now
+		return fmt.Errorf("%w (%w)", errUnopenable, err)
 	}
 	if err != nil {
 		return fmt.Errorf("this part cannot be decoded, the file may be damaged: copy it again (%w)", err)
@@ -159,6 +162,9 @@ func (r *fileReader) open(level int) (*vipsImage, error) {
 	l.im.ref()
 	return l.im, nil
 }
+
+// A forgetter is a BlockReader that keeps levels open.
+type forgetter interface{ forget(level int) }
 
 // forget closes a level until it is read again: OpenSlide keeps 32 MB for each, and an index of its tiles.
 func (r *fileReader) forget(level int) {

@@ -24,12 +24,22 @@ type kernel struct {
 	weights []uint32
 }
 
+// triangleAt returns where the triangle of view pixel i lies on the level.
+func triangleAt(i int, scale float64) (center, radius float64) {
+	return (float64(i)+0.5)*scale - 0.5, max(1, scale)
+}
+
+// reach returns the first and the last pixel of the level that view pixel i is made from; they may lie
+// outside the level, where it is mirrored.
+func reach(i int, scale float64) (first, last int) {
+	center, radius := triangleAt(i, scale)
+	return int(math.Floor(center-radius)) + 1, int(math.Ceil(center+radius)) - 1
+}
+
 // kernelAt returns the kernel of view pixel i, its weights appended to store.
 func kernelAt(i int, scale float64, store []uint32) (kernel, []uint32) {
-	center := (float64(i)+0.5)*scale - 0.5
-	radius := max(1, scale)
-	first := int(math.Floor(center-radius)) + 1
-	last := int(math.Ceil(center+radius)) - 1
+	center, radius := triangleAt(i, scale)
+	first, last := reach(i, scale)
 	from := len(store)
 	sum := 0.0
 	for x := first; x <= last; x++ {
@@ -216,7 +226,7 @@ func (s *Slide) shrink(ctx context.Context, down float64, size image.Point, put 
 		}
 	}
 	v := &View{slide: s, level: level, scale: down / s.info.Levels[level].Downsample, size: size}
-	if r, ok := s.reader.(*fileReader); ok {
+	if r, ok := s.reader.(forgetter); ok {
 		defer r.forget(level) // one picture is all that it is read for
 	}
 	const step = 128

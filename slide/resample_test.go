@@ -22,7 +22,7 @@ func (white) Close() error                                           { return ni
 // The memory plan counts on ScratchBytes.
 func TestScratchBytesBoundsTheScratch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		v, err := New(white{image.Pt(300, 300)}, 1<<20).AtMPP(rapid.Float64Range(0.1, 20).Draw(t, "mpp"), 0)
+		v, err := New(white{image.Pt(300, 300)}, Config{CacheBytes: 1 << 20}).AtMPP(rapid.Float64Range(0.1, 20).Draw(t, "mpp"), 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,20 +6,30 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"time"
 )
 
 // Config says how slides are opened.
 type Config struct {
 	CacheBytes int64 // bound of the cache of decoded blocks
+	// Timeout is how long opening, and decoding a block, may take before the slide fails with
+	// [ErrTimeout]; 0: for ever.
+	Timeout time.Duration
+	// Unread lets blocks that cannot be decoded be white, and remembers them, see [View.Unread]. A file
+	// that cannot be opened any more fails all the same.
+	Unread bool
 }
 
-// NewDefaultConfig returns a cache of 64 MiB.
+// NewDefaultConfig returns a cache of 64 MiB, no limit to the time, and failure for what cannot be decoded.
 func NewDefaultConfig() Config { return Config{CacheBytes: 64 << 20} }
 
 // Validate reports what is wrong with c.
 func (c Config) Validate() error {
 	if c.CacheBytes < 0 {
 		return fmt.Errorf("block cache of %d bytes: give 0 or more", c.CacheBytes)
+	}
+	if c.Timeout < 0 {
+		return fmt.Errorf("a wait of %v for the file: give 0, for ever, or more", c.Timeout)
 	}
 	return nil
 }
@@ -61,25 +71,39 @@ type Slide struct {
 	reader BlockReader
 	info   Info
 	cache  *cache
+	unread *unread // nil: what cannot be decoded fails
 }
 
-// New returns a Slide over a reader, with a cache of blocks bounded by cacheBytes.
-func New(r BlockReader, cacheBytes int64) *Slide {
-	return &Slide{reader: r, info: r.Info(), cache: newCache(cacheBytes)}
+// New returns a Slide over a reader. cfg is valid.
+func New(r BlockReader, cfg Config) *Slide {
+	s := &Slide{reader: r, info: r.Info(), cache: newCache(cfg.CacheBytes)}
+	if cfg.Timeout > 0 {
+		s.reader = newDeadline(r, cfg.Timeout)
+	}
+	if cfg.Unread {
+		s.unread = &unread{blocks: map[blockKey]bool{}}
+	}
+	return s
 }
 
 // Info returns what the slide says of itself.
 func (s *Slide) Info() Info { return s.info }
 
-// Decoded returns how many blocks, and bytes of pixels, have been decoded so far.
+// Decoded returns how many blocks, and bytes of pixels, have been decoded so far, or made white.
 func (s *Slide) Decoded() (blocks, bytes int64) {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
 	return s.cache.decoded, s.cache.bytes
 }
 
-// Close closes the file. The Slide's Views must not be used any more.
-func (s *Slide) Close() error { return s.reader.Close() }
+// Close closes the file. The Slide's Views must not be used any more. A call that has been abandoned
+// after [Config].Timeout is not waited for: the file is closed when it returns.
+func (s *Slide) Close() error {
+	if err := s.reader.Close(); err != nil {
+		return &Error{Op: "close", Path: s.info.Path, Err: err}
+	}
+	return nil
+}
 
 // AtLevel returns a level as it is.
 func (s *Slide) AtLevel(n int) (*View, error) {

@@ -121,7 +121,8 @@ func (s *Slide) block(ctx context.Context, level, bx, by int) (*block, image.Rec
 	area := image.Rect(bx*l.Block.X, by*l.Block.Y, (bx+1)*l.Block.X, (by+1)*l.Block.Y).Intersect(image.Rectangle{Max: l.Size})
 	b, err := s.cache.get(ctx, blockKey{level, bx, by}, 3*area.Dx()*area.Dy(), func(dst []byte) error {
 		// Others may wait for this block: it is decoded whatever becomes of ctx.
-		if err := s.reader.ReadBlock(context.WithoutCancel(ctx), level, bx, by, dst); err != nil {
+		ctx := context.WithoutCancel(ctx)
+		if err := s.unread.read(ctx, s.reader, blockKey{level, bx, by}, dst); err != nil {
 			return s.readError(level, area, err)
 		}
 		return nil

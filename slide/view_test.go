@@ -43,7 +43,7 @@ func TestReadMirrors(t *testing.T) {
 		"efedefedef",
 	}, "\n")
 	letters := func(_, x, y int) [3]byte { return [3]byte{picture[y][x], 0, 0} }
-	v, err := slide.New(slidetest.NewFake(letters, image.Pt(3, 2), image.Pt(2, 2), 1), 1<<10).AtLevel(0)
+	v, err := slide.New(slidetest.NewFake(letters, image.Pt(3, 2), image.Pt(2, 2), 1), slide.Config{CacheBytes: 1 << 10}).AtLevel(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func drawView(t *rapid.T) *slide.View {
 	between := func(lo, hi int, name string) int { return rapid.IntRange(lo, hi).Draw(t, name) }
 	size := image.Pt(between(1, 70, "width"), between(1, 70, "height"))
 	block := image.Pt(between(1, 40, "block width"), between(1, 40, "block height"))
-	s := slide.New(slidetest.NewFake(slidetest.Noise, size, block, 1, 2, 4), int64(between(0, 20_000, "cache")))
+	s := slide.New(slidetest.NewFake(slidetest.Noise, size, block, 1, 2, 4), slide.Config{CacheBytes: int64(between(0, 20_000, "cache"))})
 	if rapid.Bool().Draw(t, "resampled") {
 		v, err := s.AtMPP(rapid.Float64Range(0.05, 3).Draw(t, "mpp"), 0.25)
 		if err != nil {
@@ -111,7 +111,7 @@ func TestConstantStaysConstant(t *testing.T) {
 		colour := [3]byte(rapid.SliceOfN(rapid.Byte(), 3, 3).Draw(t, "colour"))
 		size := image.Pt(rapid.IntRange(1, 90).Draw(t, "width"), rapid.IntRange(1, 90).Draw(t, "height"))
 		fake := slidetest.NewFake(func(_, _, _ int) [3]byte { return colour }, size, image.Pt(16, 16), 1)
-		v, err := slide.New(fake, 1<<20).AtMPP(rapid.Float64Range(0.04, 60).Draw(t, "mpp"), 0.25)
+		v, err := slide.New(fake, slide.Config{CacheBytes: 1 << 20}).AtMPP(rapid.Float64Range(0.04, 60).Draw(t, "mpp"), 0.25)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func naive(level []byte, size image.Point, scale float64, x, y int) (rgb [3]floa
 func TestResamplingIsATriangle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := image.Pt(rapid.IntRange(1, 60).Draw(t, "width"), rapid.IntRange(1, 60).Draw(t, "height"))
-		s := slide.New(slidetest.NewFake(slidetest.Noise, size, image.Pt(16, 16), 1), 1<<20)
+		s := slide.New(slidetest.NewFake(slidetest.Noise, size, image.Pt(16, 16), 1), slide.Config{CacheBytes: 1 << 20})
 		v, err := s.AtMPP(rapid.Float64Range(0.06, 2).Draw(t, "mpp"), 0.25)
 		if err != nil {
 			t.Fatal(err)
@@ -170,7 +170,7 @@ func TestResamplingIsATriangle(t *testing.T) {
 
 func TestAtMPP(t *testing.T) {
 	fake := slidetest.NewFake(slidetest.Noise, image.Pt(4000, 2000), image.Pt(64, 64), 1, 2, 3.37, 8) // 0.25, 0.5, 0.84, 2 µm
-	s := slide.New(fake, 1<<20)
+	s := slide.New(fake, slide.Config{CacheBytes: 1 << 20})
 	for _, c := range []struct {
 		mpp, own float64
 		level    int
@@ -207,7 +207,7 @@ func TestAtMPP(t *testing.T) {
 			t.Errorf("%g µm: no error", mpp)
 		}
 	}
-	nameless := slide.New(noMPP{fake}, 0)
+	nameless := slide.New(noMPP{fake}, slide.Config{})
 	if _, err := nameless.AtMPP(0.5, 0); err == nil || !strings.Contains(err.Error(), "--mpp") {
 		t.Errorf("without a pixel size: %v", err)
 	}
@@ -242,7 +242,7 @@ func TestBounds(t *testing.T) {
 		}
 		return [3]byte{9, 9, 9}
 	}
-	s := slide.New(slidetest.NewFake(inside, image.Pt(1000, 600), image.Pt(64, 64), 1, 2, 4).WithBounds(planted), 1<<20)
+	s := slide.New(slidetest.NewFake(inside, image.Pt(1000, 600), image.Pt(64, 64), 1, 2, 4).WithBounds(planted), slide.Config{CacheBytes: 1 << 20})
 	at := func(v *slide.View, err error) *slide.View {
 		if err != nil {
 			t.Fatal(err)
@@ -272,7 +272,7 @@ func TestBounds(t *testing.T) {
 }
 
 func TestThumbnail(t *testing.T) {
-	s := slide.New(slidetest.NewFake(slidetest.Smooth, image.Pt(900, 300), image.Pt(64, 64), 1, 2), 1<<20)
+	s := slide.New(slidetest.NewFake(slidetest.Smooth, image.Pt(900, 300), image.Pt(64, 64), 1, 2), slide.Config{CacheBytes: 1 << 20})
 	im, err := s.Thumbnail(t.Context(), 300)
 	if err != nil {
 		t.Fatal(err)

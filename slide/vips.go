@@ -131,6 +131,7 @@ static const char *mt_openslide_version(void) {
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"image"
 	"runtime"
@@ -215,31 +216,29 @@ type vipsImage struct {
 }
 
 // open opens a level without converting it, for its metadata.
-func (o opening) open() (v vipsImage, err error) {
-	err = explained(func() (ok bool) {
-		v, ok = o.try()
-		return ok
-	})
-	return v, unopenable(err)
-}
+func (o opening) open() (vipsImage, error) { return opened(o.try) }
 
 // openRGB opens a level as 8-bit RGB.
-func (o opening) openRGB() (v vipsImage, err error) {
+func (o opening) openRGB() (vipsImage, error) { return opened(o.tryRGB) }
+
+// errUnopenable is that of a file, or of a level of it, rather than of some blocks.
+var errUnopenable = errors.New("it cannot be opened and may be damaged or truncated: copy it again")
+
+func opened(try func() (vipsImage, bool)) (v vipsImage, err error) {
 	err = explained(func() (ok bool) {
-		v, ok = o.tryRGB()
+		if v.im != nil { // of a try that does not count
+			v.unref()
+		}
+		v, ok = try()
 		return ok
 	})
-	return v, unopenable(err)
-}
-
-func unopenable(err error) error {
-	if err == nil {
-		return nil
+	if err != nil {
+		return v, fmt.Errorf("%w (%w)", errUnopenable, err)
 	}
-	return fmt.Errorf("it cannot be opened and may be damaged or truncated: copy it again (%w)", err)
+	return v, nil
 }
 
-// try opens a level; the caller holds alone.
+// try opens a level; the caller is explained.
 func (o opening) try() (vipsImage, bool) {
 	p := C.CString(o.path)
 	defer C.free(unsafe.Pointer(p))
@@ -247,7 +246,7 @@ func (o opening) try() (vipsImage, bool) {
 	return vipsImage{im, o}, im != nil
 }
 
-// tryRGB opens a level as 8-bit RGB; the caller holds alone.
+// tryRGB opens a level as 8-bit RGB; the caller is explained.
 func (o opening) tryRGB() (vipsImage, bool) {
 	v, ok := o.try()
 	if !ok {
@@ -284,8 +283,8 @@ func (v vipsImage) checkFormat() error {
 	return nil
 }
 
-// read copies a rectangle of an RGB image into dst, and reports whether it went well; the caller holds
-// alone. Of a broken JPEG tile of a TIFF libvips only complains: that counts as failure, too.
+// read copies a rectangle of an RGB image into dst, and reports whether it went well; the caller is
+// explained. Of a broken JPEG tile of a TIFF libvips only complains: that counts as failure, too.
 func (v vipsImage) read(r image.Rectangle, dst []byte) bool {
 	_ = dst[:3*r.Dx()*r.Dy()]
 	failed := C.mt_read(v.im, C.int(r.Min.X), C.int(r.Min.Y), C.int(r.Dx()), C.int(r.Dy()), cBool(v.forget), (*C.uchar)(&dst[0])) != 0
@@ -299,31 +298,19 @@ func (v vipsImage) text(field string) string {
 	return C.GoString(C.mt_string(v.im, name))
 }
 
-// alone is held, for writing, by who wants to know why something failed: libvips has one buffer for the
-// complaints of all threads. Everything else that may fill the buffer holds it for reading.
-var alone sync.RWMutex
+// complaints are the turns of all that may fill libvips' buffer: it has one for all threads.
+var complaints turns
 
-// explained runs f, which reports whether it succeeded. When it does not, f runs once more while
-// nothing else does, and the error is what libvips has to say then; or nil if f now succeeds.
+// explained runs f, which reports whether it succeeded and may be called several times. When it does
+// not, the error is what libvips has to say.
 func explained(f func() bool) error {
-	alone.RLock()
-	ok := f()
-	alone.RUnlock()
-	if ok {
-		return nil
-	}
-	alone.Lock()
-	defer alone.Unlock()
-	C.vips_error_clear()
-	ok = f()
-	text := C.vips_error_buffer_copy() // clears it, too
-	defer C.g_free(C.gpointer(unsafe.Pointer(text)))
-	if ok {
-		return nil
-	}
-	line, _, _ := strings.Cut(strings.TrimSpace(C.GoString(text)), "\n") // the first is the cause
-	if line == "" {
-		line = "no reason given"
-	}
-	return fmt.Errorf("libvips: %s", line)
+	return complaints.explained(f, func() { C.vips_error_clear() }, func() error {
+		text := C.vips_error_buffer_copy() // clears it, too
+		defer C.g_free(C.gpointer(unsafe.Pointer(text)))
+		line, _, _ := strings.Cut(strings.TrimSpace(C.GoString(text)), "\n") // the first is the cause
+		if line == "" {
+			line = "no reason given"
+		}
+		return fmt.Errorf("libvips: %s", line)
+	})
 }

@@ -77,7 +77,7 @@ func TestStages(t *testing.T) {
 	if p.Tile != tile || len(p.Pix) != pixBytes || len(p.Labels) != labelBytes {
 		t.Fatalf("leased %+v", p)
 	}
-	v, err := slide.New(reader{}, 0).AtLevel(0)
+	v, err := slide.New(reader{}, slide.Config{}).AtLevel(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestLeaseFails(t *testing.T) {
 
 func TestReadFails(t *testing.T) {
 	b := NewBudget(1000)
-	v, err := slide.New(reader{errBroken}, 0).AtLevel(0)
+	v, err := slide.New(reader{errBroken}, slide.Config{}).AtLevel(0)
 	if err != nil {
 		t.Fatal(err)
 	}

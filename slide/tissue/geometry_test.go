@@ -20,7 +20,7 @@ import (
 // blank is a white slide at a working resolution.
 func blank(t interface{ Fatal(...any) }, size image.Point, bounds image.Rectangle, mpp float64) *slide.View {
 	white := func(int, int, int) [3]byte { return [3]byte{255, 255, 255} }
-	v, err := slide.New(slidetest.NewFake(white, size, image.Pt(256, 256), 1, 4).WithBounds(bounds), 0).AtMPP(mpp, 0)
+	v, err := slide.New(slidetest.NewFake(white, size, image.Pt(256, 256), 1, 4).WithBounds(bounds), slide.Config{}).AtMPP(mpp, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

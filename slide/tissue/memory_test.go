@@ -40,7 +40,7 @@ func (p picture) ReadBlock(_ context.Context, _, bx, by int, dst []byte) error {
 
 func level0(t testing.TB, r slide.BlockReader, cache int64) *slide.View {
 	t.Helper()
-	v, err := slide.New(r, cache).AtLevel(0)
+	v, err := slide.New(r, slide.Config{CacheBytes: cache}).AtLevel(0)
 	if err != nil {
 		t.Fatal(err)
 	}

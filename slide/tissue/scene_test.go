@@ -69,7 +69,7 @@ func (s scene) view(t testing.TB) *slide.View {
 	t.Helper()
 	downsamples := []float64{1, 2, 32}
 	fake := slidetest.NewFake(s.pixel(func(level int) float64 { return downsamples[level] }), sceneSize, image.Pt(64, 64), downsamples...)
-	v, err := slide.New(fake, 8<<20).AtLevel(0)
+	v, err := slide.New(fake, slide.Config{CacheBytes: 8 << 20}).AtLevel(0)
 	if err != nil {
 		t.Fatal(err)
 	}
