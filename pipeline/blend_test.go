@@ -130,7 +130,7 @@ func TestBlendedFile(t *testing.T) {
 		Warning:  func(slide, text string) { warnings = append(warnings, slide+text) },
 		SlideEnd: func(e SlideEnd) { summary = e.Summary },
 	}}
-	if err := p.Run(t.Context(), slide.Find(slide.FindConfig{}, paths...)); err != nil {
+	if err := p.Run(t.Context(), Items(slide.Find(slide.FindConfig{}, paths...))); err != nil {
 		t.Fatal(err)
 	}
 	if len(warnings) != 1 || warnings[0] != "seams cannot be excluded: haze sees the whole tile: tiles share 16 px with the next and are blended" {
@@ -140,20 +140,20 @@ func TestBlendedFile(t *testing.T) {
 		t.Errorf("mask %+v, warnings %q", summary.Mask, summary.Warnings)
 	}
 	p.Config.Tile = 128 // changes the labels
-	if err := p.Run(t.Context(), slide.Find(slide.FindConfig{}, paths...)); err == nil || !strings.Contains(err.Error(), "of tiles of 80 px that overlap by 16, not of 144 by 16") {
+	if err := p.Run(t.Context(), Items(slide.Find(slide.FindConfig{}, paths...))); err == nil || !strings.Contains(err.Error(), "of tiles of 80 px that overlap by 16, not of 144 by 16") {
 		t.Errorf("results of other tiles: %v", err)
 	}
 	p.Config.Tile = 0 // whatever this machine's memory allows
 	summary = nil
-	if err := p.Run(t.Context(), slide.Find(slide.FindConfig{}, paths...)); err != nil || summary == nil || summary.Mask.Core != 64 {
+	if err := p.Run(t.Context(), Items(slide.Find(slide.FindConfig{}, paths...))); err != nil || summary == nil || summary.Mask.Core != 64 {
 		t.Errorf("tiles that the plan chose: %v, %+v", err, summary)
 	}
 	p.Config.Overlap = 32
-	if err := p.Run(t.Context(), slide.Find(slide.FindConfig{}, paths...)); err == nil || !strings.Contains(err.Error(), "that overlap by 16, not of") {
+	if err := p.Run(t.Context(), Items(slide.Find(slide.FindConfig{}, paths...))); err == nil || !strings.Contains(err.Error(), "that overlap by 16, not of") {
 		t.Errorf("results of another overlap: %v", err)
 	}
 	p.Config.Tile, p.Config.Overlap = 128, 0
-	if err := p.Run(t.Context(), slide.Find(slide.FindConfig{}, paths...)); err == nil || !strings.Contains(err.Error(), "give --overlap 32, to blend") {
+	if err := p.Run(t.Context(), Items(slide.Find(slide.FindConfig{}, paths...))); err == nil || !strings.Contains(err.Error(), "give --overlap 32, to blend") {
 		t.Errorf("without an overlap: %v", err)
 	}
 }

@@ -1,14 +1,15 @@
 package pipeline
 
 import (
+	"fmt"
 	"time"
 
 	"microtome/slide"
 )
 
-// within does what may not return, such as reading a file on a share that is gone, and gives up after a time. What
+// inTime does what may not return, such as reading a file on a share that is gone, and gives up after a time. What
 // comes after that is lost.
-func within[T any](limit time.Duration, path string, do func() (T, error)) (T, error) {
+func inTime[T any](limit time.Duration, path string, do func() (T, error)) (T, error) {
 	if limit == 0 {
 		return do()
 	}
@@ -28,6 +29,6 @@ func within[T any](limit time.Duration, path string, do func() (T, error)) (T, e
 		return r.value, r.err
 	case <-t.C:
 		var none T
-		return none, &slide.Error{Op: "read", Path: path, Err: slide.Timeout(limit)}
+		return none, &slide.Error{Op: "read", Path: path, Err: fmt.Errorf("%w for %v: is the disk or the network share still there? give --read-timeout more if it is only slow", slide.ErrTimeout, limit)}
 	}
 }

@@ -147,7 +147,7 @@ func TestOutOfMemoryStartsAgain(t *testing.T) {
 			SlideBegin: func(b SlideBegin) { tiles = append(tiles, b.Plan.Core) },
 			SlideEnd:   func(e SlideEnd) { dirs = append(dirs, e.Dir) },
 		}}
-		err = p.Run(t.Context(), slide.Find(slide.FindConfig{}, first, second))
+		err = p.Run(t.Context(), Items(slide.Find(slide.FindConfig{}, first, second)))
 		if err != nil {
 			expectNothing(t, cfg.Out)
 		}
@@ -272,7 +272,7 @@ func TestKeptFormIsCompared(t *testing.T) {
 	} {
 		cfg.Force = c.force
 		p := Pipeline{Model: posing{&fakeModel{}, c.form}, Config: cfg}
-		err := p.Run(t.Context(), slide.Find(slide.FindConfig{}, path))
+		err := p.Run(t.Context(), Items(slide.Find(slide.FindConfig{}, path)))
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%+v: %v", c, err)
 		}

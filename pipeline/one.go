@@ -145,7 +145,7 @@ func (c *cohort) begin(item Item, model unet.Model) (_ *subject, end SlideEnd) {
 		return nil, end
 	}
 	stage := "open"
-	s.identity, err = within(c.Config.ReadTimeout, item.Path, func() (identity, error) { return identify(item.Path) })
+	s.identity, err = inTime(c.Config.ReadTimeout, item.Path, func() (identity, error) { return identify(item.Path) })
 	if err == nil {
 		s.path, err = absolute(item.Path)
 	}
@@ -262,7 +262,7 @@ func identify(path string) (id identity, err error) {
 
 // same fails when the slide's file is no longer what it was when it was opened: the mask would be of both.
 func (p *Pipeline) same(s *subject) error {
-	now, err := within(p.Config.ReadTimeout, s.given, func() (identity, error) { return identify(s.given) })
+	now, err := inTime(p.Config.ReadTimeout, s.given, func() (identity, error) { return identify(s.given) })
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		err = &slide.Error{Op: "read", Path: s.given, Err: errors.New("the file has vanished while it was read: run again when it is there")}
@@ -295,7 +295,7 @@ func (p *Pipeline) sameWork(s *subject, kept *sink.Summary) error {
 		return fmt.Errorf("of model %s, not %s", kept.Model.Name, spec.Name)
 	case kept.Model.Form != "" && kept.Model.Form != spec.Form: // results of earlier versions do not say
 		return fmt.Errorf("of model %s read in another way (card, output, classes, threshold or --fp16)", kept.Model.Name)
-	case mask.Overlap != plan.Overlap || plan.Overlap > 0 && plan.tileAsked && mask.Core != plan.Core:
+	case mask.Overlap != plan.Overlap || plan.Overlap > 0 && plan.tileGiven && mask.Core != plan.Core:
 		return fmt.Errorf("of tiles of %d px that overlap by %d, not of %d by %d", mask.Core+mask.Overlap, mask.Overlap, plan.Core+plan.Overlap, plan.Overlap)
 	case mask.Level != plan.Level || mask.Scale != plan.Scale || mask.MPP != plan.MPP:
 		return fmt.Errorf("at %.4g µm/px (level %d × %.4g), not %.4g (level %d × %.4g)", mask.MPP, mask.Level, mask.Scale, plan.MPP, plan.Level, plan.Scale)
@@ -343,7 +343,7 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 	if err != nil {
 		return nil, &StageError{Stage: "overlay", Err: err}
 	}
-	model, normalisation, err := c.forSlide(ctx, s)
+	model, normalisation, err := c.forSlide(ctx, s, s.model)
 	if err != nil {
 		return nil, &StageError{Stage: "plan", Err: err}
 	}
@@ -497,7 +497,7 @@ func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid) (*sink.Summary, er
 		Mask: sink.MaskSummary{
 			Width: plan.Region.Dx(), Height: plan.Region.Dy(), MPP: plan.MPP, Level: plan.Level, Scale: plan.Scale,
 			Origin: [2]int{plan.Region.Min.X, plan.Region.Min.Y}, Core: plan.Core, Overlap: plan.Overlap, Tiles: plan.Tiles,
-			TilesInferred: plan.Asked,
+			Inferred: plan.Asked,
 		},
 		Coverage: sink.CoverageSummary{Expected: pyramid.Expected(), Written: pyramid.Written(), Tissue: s.tissue.Pixels(plan.Region)},
 		Workers:  plan.Workers,

@@ -16,16 +16,16 @@ const (
 	sampleEdge    = 128 // of a square, px of the working resolution
 )
 
-// forSlide returns the model as it is for the slide.
-func (p *Pipeline) forSlide(ctx context.Context, s *subject) (unet.Model, *unet.Normalisation, error) {
-	if !s.model.Spec().PerSlide {
-		return s.model, nil, nil
+// forSlide returns a model as it is for the slide.
+func (p *Pipeline) forSlide(ctx context.Context, s *subject, m unet.Model) (unet.Model, *unet.Normalisation, error) {
+	if !m.Spec().PerSlide {
+		return m, nil, nil
 	}
 	pixels, err := s.sample(ctx, p.mpp(s.item))
 	if err != nil {
 		return nil, nil, err
 	}
-	return unet.ForSlide(s.model, pixels)
+	return unet.ForSlide(m, pixels)
 }
 
 // sample returns RGB pixels of the tissue at the working resolution: of squares spread evenly over it. The same slide always gives

@@ -104,7 +104,7 @@ func (v *Verification) Check() error {
 
 // Run verifies the model on a slide. What differs is in the result, not an error; when ctx ends, Run returns its cause.
 func (v *Verifier) Run(ctx context.Context, path string) (_ *Verification, err error) {
-	s, err := (&Pipeline{Model: v.Model, Config: v.Config}).open(path)
+	s, err := (&Pipeline{Model: v.Model, Config: v.Config}).open(Item{Path: path}, v.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (v Verifier) forSlide(ctx context.Context, s *subject) (*Verifier, error) {
 		if *m == nil {
 			continue
 		}
-		view, _, err := (&Pipeline{Model: *m}).forSlide(ctx, s)
+		view, _, err := (&Pipeline{Config: v.Config}).forSlide(ctx, s, *m)
 		if err != nil {
 			return nil, err
 		}

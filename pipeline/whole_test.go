@@ -56,7 +56,7 @@ func segmentFile(t *testing.T, m unet.Model, path string, set func(*Config)) str
 	set(&cfg)
 	var end SlideEnd
 	p := Pipeline{Model: m, Config: cfg, Events: Events{SlideEnd: func(e SlideEnd) { end = e }}}
-	if err := p.Run(t.Context(), slide.Find(slide.FindConfig{}, path)); err != nil {
+	if err := p.Run(t.Context(), Items(slide.Find(slide.FindConfig{}, path))); err != nil {
 		t.Fatal(err)
 	}
 	return end.Dir
@@ -210,7 +210,7 @@ func TestRunLeavesNothingAfterAFault(t *testing.T) {
 		m := &fakeModel{failAt: failAt, err: errInjected}
 		cfg := NewDefaultConfig()
 		cfg.Out, cfg.Tile = filepath.Join(t.TempDir(), "out"), 256
-		err := (&Pipeline{Model: m, Config: cfg}).Run(t.Context(), slide.Find(slide.FindConfig{}, path))
+		err := (&Pipeline{Model: m, Config: cfg}).Run(t.Context(), Items(slide.Find(slide.FindConfig{}, path)))
 		var se *StageError
 		if !errors.As(err, &se) || se.Stage != "infer" || se.Slide != path || se.Tile.Empty() || !errors.Is(err, errInjected) {
 			t.Errorf("tile %d: error %v", failAt, err)
@@ -222,7 +222,7 @@ func TestRunLeavesNothingAfterAFault(t *testing.T) {
 		cfg := NewDefaultConfig()
 		cfg.Out, cfg.Tile = filepath.Join(t.TempDir(), "out"), 64
 		stop := Events{TileDone: func(TileDone) { cancel(errInjected) }}
-		if err := (&Pipeline{Model: &fakeModel{}, Config: cfg, Events: stop}).Run(ctx, slide.Find(slide.FindConfig{}, path)); !errors.Is(err, errInjected) {
+		if err := (&Pipeline{Model: &fakeModel{}, Config: cfg, Events: stop}).Run(ctx, Items(slide.Find(slide.FindConfig{}, path))); !errors.Is(err, errInjected) {
 			t.Errorf("error %v", err)
 		}
 		expectNothing(t, cfg.Out)
@@ -236,7 +236,7 @@ func TestRunLeavesNothingAfterAFault(t *testing.T) {
 			if err := os.MkdirAll(filepath.Join(dir, name, "full"), 0o777); err != nil {
 				t.Fatal(err)
 			}
-			if err := (&Pipeline{Model: &fakeModel{}, Config: cfg}).Run(t.Context(), slide.Find(slide.FindConfig{}, path)); err == nil {
+			if err := (&Pipeline{Model: &fakeModel{}, Config: cfg}).Run(t.Context(), Items(slide.Find(slide.FindConfig{}, path))); err == nil {
 				t.Fatal("a folder was overwritten")
 			}
 			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
