@@ -20,6 +20,16 @@
 // [Config].CacheBytes, also while several goroutines want them. A Slide and its Views may be used by any
 // number of goroutines.
 //
+// # Faults
+//
+// With [Config].Timeout, a file on a disk or share that does not answer fails with [ErrTimeout], at the
+// latest after that time, and at once when it is asked again. The call that hangs cannot be ended: it is
+// left behind, and the file is closed when it returns. Nobody waits for it, not even [Slide.Close].
+//
+// With [Config].Unread, a block that cannot be decoded is white, and reading goes on. [View.Unread] tells
+// which pixels such blocks have a part in, and [Slide.Unread] how many there are. Damage that the decoder
+// does not notice is not found.
+//
 // # Tiles
 //
 // A [Grid] lays tiles over a view: each pixel lies in exactly one Core. Tiles come in vertical panels,

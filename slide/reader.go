@@ -20,8 +20,9 @@ type fileReader struct {
 // A fileLevel is opened when its first block is read.
 type fileLevel struct {
 	opening
-	ycc bool // pixels that libvips takes for RGB are YCbCr
-	im  *vipsImage
+	ycc  bool // pixels that libvips takes for RGB are YCbCr
+	flat bool // libvips decodes all of it for the first pixel
+	im   *vipsImage
 }
 
 func newFileReader(info Info) *fileReader { return &fileReader{info: info} }
@@ -36,7 +37,7 @@ func (r *fileReader) add(size image.Point, downsample float64, tile image.Point,
 		r.info.Resident += 10 * int64(size.X+tile.X) * int64(tile.Y)
 	}
 	r.info.Levels = append(r.info.Levels, Level{size, downsample, block})
-	r.levels = append(r.levels, fileLevel{opening: o})
+	r.levels = append(r.levels, fileLevel{opening: o, flat: tile == image.Point{}})
 }
 
 // Bounds on the area of a block, px: smaller ones cost more in calls than in decoding, larger ones fill
@@ -119,13 +120,13 @@ func (r *fileReader) read(level int, area image.Rectangle, dst []byte) error {
 	}
 	defer im.unref()
 	tries, opens := 0, true
-	err = explained(func() bool {
+	err = explained(func() verdict {
 		if tries++; tries == 1 {
 			return im.read(area, dst)
 		}
 		var own vipsImage
 		if own, opens = im.tryRGB(); !opens {
-			return false
+			return failed
 		}
 		defer own.unref()
 		return own.read(area, dst)
@@ -133,13 +134,17 @@ func (r *fileReader) read(level int, area image.Rectangle, dst []byte) error {
 	if tries > 1 {
 		r.drop(level, im)
 	}
-	if err != nil && !opens { // gone, or another file by now
-		return fmt.Errorf("%w (%w)", errUnopenable, err)
+	switch {
+	case err == nil:
+		return nil
+	case !opens: // gone, or another file by now
+		return unopenable(err)
 	}
-	if err != nil {
-		return fmt.Errorf("this part cannot be decoded, the file may be damaged: copy it again (%w)", err)
+	err = fmt.Errorf("this part cannot be decoded, the file may be damaged: copy it again (%w)", err)
+	if r.levels[level].flat {
+		return fileError{err}
 	}
-	return nil
+	return err
 }
 
 var errClosed = errors.New("the slide is closed")

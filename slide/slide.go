@@ -13,10 +13,12 @@ import (
 type Config struct {
 	CacheBytes int64 // bound of the cache of decoded blocks
 	// Timeout is how long opening, and decoding a block, may take before the slide fails with
-	// [ErrTimeout]; 0: for ever.
+	// [ErrTimeout]; 0: for ever. Less than 10 s is little: what is decoded whole takes its time, and
+	// while a call of another slide hangs, some wait for it for up to 4 s.
 	Timeout time.Duration
 	// Unread lets blocks that cannot be decoded be white, and remembers them, see [View.Unread]. A file
-	// that cannot be opened any more fails all the same.
+	// that cannot be opened any more fails all the same, and so does one without tiles, which is
+	// decoded whole.
 	Unread bool
 }
 

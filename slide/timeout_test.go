@@ -121,7 +121,7 @@ func TestHungReadFailsThoseUnderWay(t *testing.T) {
 		h := newHanging(3, 4)
 		s := slide.New(h, slide.Config{Timeout: wait})
 		hang := h.Before
-		h.Before = func(level, x, y int) error { return hang(level, 3, 4) }
+		h.Before = func(level, _, _ int) error { return hang(level, 3, 4) }
 		for x, delay := range []time.Duration{0, wait / 2} {
 			go func() {
 				time.Sleep(delay)

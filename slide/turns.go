@@ -7,9 +7,9 @@ import (
 )
 
 // patience is how long calls of libvips wait for one another.
-const patience = 5 * time.Second
+const patience = 2 * time.Second
 
-// Turns let calls run at the same time as others, or alone. Nobody waits longer than patience, for a
+// turns let calls run at the same time as others, or alone. Nobody waits longer than patience, for a
 // call on a network share that is gone may never return: then a new era begins, in which the calls of
 // the one before do not count. Such a call is a stray. It learns so when it returns, and its outcome is
 // worth nothing, since others have taken their turns meanwhile.
@@ -101,32 +101,40 @@ func (t *turns) wake() {
 	}
 }
 
-var errDisturbed = errors.New("libvips: no reason can be given: other reads take very long")
+// A verdict is how a call went.
+type verdict int
 
-// explained runs f, which reports whether it succeeded. When it does not, f runs once more while
-// nothing else does, after clear, and the error is what failure has to say then; or nil if f now
-// succeeds. When strays have come between, all is done again.
-func (t *turns) explained(f func() bool, clear func(), failure func() error) error {
+const (
+	failed    verdict = iota
+	silent            // nobody complained: all that is known of some calls, and nothing of a stray
+	succeeded         // for certain
+)
+
+var errDisturbed = errors.New("no reason can be given, other reads take very long: run it again")
+
+// explained makes a call. When it fails, it is made once more while no other is, after reset has emptied
+// the buffer for complaints, and the error is what reason then finds there; or nil if it now goes well.
+// When strays come between, all is done again.
+func (t *turns) explained(call func() verdict, reset func(), reason func() error) error {
 	for range 3 {
 		mine := t.take(false)
-		ok := f()
+		v := call()
 		valid, _ := t.give(mine, func() {})
-		if valid && ok {
+		switch {
+		case v == succeeded || v == silent && valid:
 			return nil
-		}
-		if !valid {
-			continue // its complaint may have been cleared away
+		case !valid:
+			continue // its complaint may have been taken for another's
 		}
 		mine = t.take(true)
-		clear()
-		ok = f()
+		reset()
+		v = call()
 		var err error
-		valid, disturbed := t.give(mine, func() {
-			if !ok {
-				err = failure()
-			}
-		})
-		if valid && (ok || !disturbed) {
+		valid, disturbed := t.give(mine, func() { err = reason() })
+		switch {
+		case v == succeeded || v == silent && valid:
+			return nil
+		case valid && !disturbed:
 			return err
 		}
 	}

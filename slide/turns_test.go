@@ -56,15 +56,16 @@ func (b *buffer) complain(s string) {
 	b.text += s
 }
 
-func (b *buffer) clear() {
+func (b *buffer) reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.text = ""
 }
 
-func (b *buffer) failure() error {
+func (b *buffer) reason() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	defer func() { b.text = "" }()
 	return errors.New(b.text)
 }
 
@@ -79,12 +80,15 @@ func TestHungCallsDoNotHoldUpOthers(t *testing.T) {
 				answer := make(chan struct{})
 				calls := 0
 				go func() {
-					err := turns.explained(func() bool {
+					err := turns.explained(func() verdict {
 						if calls++; calls == hangs {
 							<-answer
 						}
-						return calls >= hangs // what it says after it hung is not believed
-					}, b.clear, b.failure)
+						if calls < hangs {
+							return failed
+						}
+						return silent // which is not believed of one that hung
+					}, b.reset, b.reason)
 					if err != nil {
 						t.Errorf("the call that hung ends with %v", err)
 					}
@@ -94,13 +98,13 @@ func TestHungCallsDoNotHoldUpOthers(t *testing.T) {
 				var group sync.WaitGroup
 				for range 5 {
 					group.Go(func() {
-						err := turns.explained(func() bool { b.complain("mine"); return false }, b.clear, b.failure)
+						err := turns.explained(func() verdict { b.complain("mine"); return failed }, b.reset, b.reason)
 						if err == nil || err.Error() != "mine" {
 							t.Errorf("the reason is %q", err)
 						}
 					})
 					group.Go(func() {
-						if err := turns.explained(func() bool { return true }, b.clear, b.failure); err != nil {
+						if err := turns.explained(func() verdict { return silent }, b.reset, b.reason); err != nil {
 							t.Error(err)
 						}
 					})
@@ -110,7 +114,7 @@ func TestHungCallsDoNotHoldUpOthers(t *testing.T) {
 					t.Errorf("the others waited for %v", took)
 				}
 				started = time.Now()
-				if err := turns.explained(func() bool { b.complain("mine"); return false }, b.clear, b.failure); err == nil || time.Since(started) != 0 {
+				if err := turns.explained(func() verdict { b.complain("mine"); return failed }, b.reset, b.reason); err == nil || time.Since(started) != 0 {
 					t.Errorf("later it still takes %v: %v", time.Since(started), err)
 				}
 				close(answer)
@@ -133,7 +137,7 @@ func TestStrayDisturbs(t *testing.T) {
 		stray := turns.take(false)
 		var calls int
 		var b buffer
-		err := turns.explained(func() bool {
+		err := turns.explained(func() verdict {
 			if calls++; calls == 2 { // alone
 				b.complain("stray ")
 				if valid, _ := turns.give(stray, func() {}); valid {
@@ -141,8 +145,8 @@ func TestStrayDisturbs(t *testing.T) {
 				}
 			}
 			b.complain("mine")
-			return false
-		}, b.clear, b.failure)
+			return failed
+		}, b.reset, b.reason)
 		if calls != 4 || err == nil || err.Error() != "mine" {
 			t.Errorf("after %d calls the reason is %q", calls, err)
 		}
@@ -160,7 +164,7 @@ func TestAloneIsAlone(t *testing.T) {
 		group.Go(func() {
 			for i := range 200 {
 				tries := 0
-				err := turns.explained(func() bool {
+				err := turns.explained(func() verdict {
 					tries++
 					running.Add(1)
 					defer running.Add(-1)
@@ -170,11 +174,11 @@ func TestAloneIsAlone(t *testing.T) {
 						}
 					}
 					if (i+g)%3 != 0 {
-						return true
+						return silent
 					}
 					b.complain(name)
-					return false
-				}, b.clear, b.failure)
+					return failed
+				}, b.reset, b.reason)
 				if fails := (i+g)%3 == 0; fails != (err != nil) || fails && err.Error() != name {
 					t.Errorf("%s: %v", name, err)
 				}

@@ -44,12 +44,13 @@ func (u *unread) has(key blockKey) bool {
 
 // damage reports whether an error is of a block alone, not of the whole file or of who reads it.
 func damage(err error) bool {
-	for _, other := range []error{ErrTimeout, errClosed, errUnopenable, context.Canceled, context.DeadlineExceeded} {
+	for _, other := range []error{ErrTimeout, errClosed, errDisturbed, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, other) {
 			return false
 		}
 	}
-	return true
+	var whole fileError
+	return !errors.As(err, &whole)
 }
 
 // Unread returns how many blocks of all levels could not be decoded so far and are shown white, see

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"image"
+	"image/png"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -26,7 +27,7 @@ var errBlock = errors.New("planted")
 // in reports whether a pixel of a mirrored view lies in one of the rectangles.
 func in(rs []image.Rectangle, x, y int, size image.Point) bool {
 	at := image.Pt(raster.Reflect(x, size.X), raster.Reflect(y, size.Y))
-	return slices.ContainsFunc(rs, func(r image.Rectangle) bool { return at.In(r) })
+	return slices.ContainsFunc(rs, at.In)
 }
 
 // sameOutside compares two pictures of a rectangle but for what is unread.
@@ -294,6 +295,31 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// A picture without tiles is decoded whole, and fails as a whole.
+func TestFlatFileIsNotUnread(t *testing.T) {
+	size := image.Pt(600, 420)
+	path := create(t, "a.png", func(f *os.File) error {
+		return png.Encode(f, paint(image.NewRGBA(image.Rectangle{Max: size}), size, opaque(slidetest.Noise)))
+	})
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := slide.Open(damage(t, path, [2]int{0, int(info.Size())}), slide.Config{Unread: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	v, err := s.AtLevel(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = v.Read(t.Context(), make([]byte, 3), image.Rect(599, 419, 600, 420))
+	if checkError(t, err, "read", "copy it again"); s.Unread() != 0 {
+		t.Errorf("%d blocks are unread", s.Unread())
+	}
 }
 
 // A file that is gone while it is read fails the slide: its blocks are not damaged.

@@ -131,7 +131,6 @@ static const char *mt_openslide_version(void) {
 import "C"
 
 import (
-	"errors"
 	"fmt"
 	"image"
 	"runtime"
@@ -186,9 +185,11 @@ func findLoader(path string) string {
 	p := C.CString(path)
 	defer C.free(unsafe.Pointer(p))
 	var name string
-	_ = explained(func() bool {
-		name = C.GoString(C.vips_foreign_find_load(p))
-		return name != ""
+	_ = explained(func() verdict {
+		if name = C.GoString(C.vips_foreign_find_load(p)); name != "" {
+			return succeeded
+		}
+		return failed
 	})
 	return name
 }
@@ -221,21 +222,27 @@ func (o opening) open() (vipsImage, error) { return opened(o.try) }
 // openRGB opens a level as 8-bit RGB.
 func (o opening) openRGB() (vipsImage, error) { return opened(o.tryRGB) }
 
-// errUnopenable is that of a file, or of a level of it, rather than of some blocks.
-var errUnopenable = errors.New("it cannot be opened and may be damaged or truncated: copy it again")
+// A fileError is one of the whole file, or of a level of it, rather than of a block.
+type fileError struct{ error }
+
+func (e fileError) Unwrap() error { return e.error }
 
 func opened(try func() (vipsImage, bool)) (v vipsImage, err error) {
-	err = explained(func() (ok bool) {
-		if v.im != nil { // of a try that does not count
-			v.unref()
+	err = explained(func() verdict {
+		var ok bool
+		if v, ok = try(); ok {
+			return succeeded
 		}
-		v, ok = try()
-		return ok
+		return failed
 	})
-	if err != nil {
-		return v, fmt.Errorf("%w (%w)", errUnopenable, err)
+	return v, unopenable(err)
+}
+
+func unopenable(err error) error {
+	if err == nil {
+		return nil
 	}
-	return v, nil
+	return fileError{fmt.Errorf("it cannot be opened and may be damaged or truncated: copy it again (%w)", err)}
 }
 
 // try opens a level; the caller is explained.
@@ -283,13 +290,20 @@ func (v vipsImage) checkFormat() error {
 	return nil
 }
 
-// read copies a rectangle of an RGB image into dst, and reports whether it went well; the caller is
-// explained. Of a broken JPEG tile of a TIFF libvips only complains: that counts as failure, too.
-func (v vipsImage) read(r image.Rectangle, dst []byte) bool {
+// read copies a rectangle of an RGB image into dst; the caller is explained. Of a broken JPEG tile of a
+// TIFF libvips only complains: that counts as failure, too.
+func (v vipsImage) read(r image.Rectangle, dst []byte) verdict {
 	_ = dst[:3*r.Dx()*r.Dy()]
-	failed := C.mt_read(v.im, C.int(r.Min.X), C.int(r.Min.Y), C.int(r.Dx()), C.int(r.Dy()), cBool(v.forget), (*C.uchar)(&dst[0])) != 0
 	tiff := v.kind == tiffPage || v.kind == tiffSubIFD
-	return !failed && (!tiff || *C.vips_error_buffer() == 0)
+	switch {
+	case C.mt_read(v.im, C.int(r.Min.X), C.int(r.Min.Y), C.int(r.Dx()), C.int(r.Dy()), cBool(v.forget), (*C.uchar)(&dst[0])) != 0:
+		return failed
+	case !tiff:
+		return succeeded
+	case *C.vips_error_buffer() == 0:
+		return silent
+	}
+	return failed
 }
 
 func (v vipsImage) text(field string) string {
@@ -301,10 +315,9 @@ func (v vipsImage) text(field string) string {
 // complaints are the turns of all that may fill libvips' buffer: it has one for all threads.
 var complaints turns
 
-// explained runs f, which reports whether it succeeded and may be called several times. When it does
-// not, the error is what libvips has to say.
-func explained(f func() bool) error {
-	return complaints.explained(f, func() { C.vips_error_clear() }, func() error {
+// explained makes a call of libvips, several times when it fails; the error is what libvips has to say.
+func explained(call func() verdict) error {
+	return complaints.explained(call, func() { C.vips_error_clear() }, func() error {
 		text := C.vips_error_buffer_copy() // clears it, too
 		defer C.g_free(C.gpointer(unsafe.Pointer(text)))
 		line, _, _ := strings.Cut(strings.TrimSpace(C.GoString(text)), "\n") // the first is the cause
