@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"sync/atomic"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -14,43 +15,34 @@ import (
 	"microtome/pipeline"
 )
 
-// bars shows a progress bar for the slide at work, and leaves one line behind for each that ended.
+// bars shows a progress bar for each slide at work, and below them one for the run where it has several slides. It leaves one
+// line behind for each slide that ended, and a table for the run.
 type bars struct {
-	display
+	*display
+	tally *tally
+	opts  talkOptions
 	quiet func() bool
 
-	began  time.Time
-	total  float64      // Mpx of the current slide
-	pixels atomic.Int64 // of it that are done; the display's goroutine reads it
+	slides []string // of the rows shown
 }
 
-func newBars(w io.Writer) *bars { return &bars{display: display{w: w}} }
+func newBars(w io.Writer, o talkOptions) *bars {
+	return &bars{display: newDisplay(w), tally: newTally(o.total, o.now), opts: o}
+}
+
+func (b *bars) stdout(w io.Writer) io.Writer {
+	if isTerminal(w) {
+		return b.aside(w)
+	}
+	return w
+}
 
 func (b *bars) close() {
 	b.quiet()
-	b.down()
-}
-
-// begin shows a bar for a slide.
-func (b *bars) begin(e pipeline.SlideBegin) {
-	b.down() // of a slide that is started again
-	b.began = time.Now()
-	b.total = float64(e.Plan.Region.Dx()) * float64(e.Plan.Region.Dy()) / 1e6
-	b.pixels.Store(0)
-	b.up(int64(e.Plan.Tiles)+1, // the last step is the overlay
-		mpb.PrependDecorators(
-			decor.Name(filepath.Base(e.Slide)),
-			decor.Any(func(s decor.Statistics) string {
-				if s.Current >= int64(e.Plan.Tiles) {
-					return " drawing the overlay"
-				}
-				return fmt.Sprintf(" %d / %d tiles", s.Current, e.Plan.Tiles)
-			}),
-		),
-		mpb.AppendDecorators(
-			decor.Any(func(decor.Statistics) string { return b.rate() }, decor.WC{W: 12}),
-			decor.Any(func(decor.Statistics) string { return b.left() }, decor.WC{W: 16}),
-		))
+	b.show()
+	if sum := b.tally.account(); sum.several() && sum.all() > 0 {
+		printTable(b.w, sum, b.opts.out)
+	}
 }
 
 func (b *bars) events() pipeline.Events {
@@ -62,43 +54,139 @@ func (b *bars) events() pipeline.Events {
 			}
 			b.say("%s: %s", filepath.Base(slide), text)
 		},
-		SlideBegin: b.begin,
+		SlideBegin: func(e pipeline.SlideBegin) {
+			b.tally.begin(e)
+			b.layOut()
+		},
 		TileDone: func(e pipeline.TileDone) {
-			b.pixels.Add(int64(e.Core.Dx()) * int64(e.Core.Dy()))
-			b.bar.Increment()
+			b.tally.tile(e)
+			if b.opts.verbose {
+				b.say("%s: tile %v", filepath.Base(e.Slide), e.Core)
+			}
+			b.advance(e.Slide)
 		},
 		SlideEnd: func(e pipeline.SlideEnd) {
-			b.down()
-			name := filepath.Base(e.Slide)
-			switch {
-			case errors.Is(e.Err, errInterrupted): // said already
-			case e.Err != nil:
-				b.say("failed: %v", oneLine(e.Err))
-			case e.Kept:
-				b.say("%s: results in %s kept: give --force to replace them", name, e.Dir)
-			default:
-				b.say("%s: done in %s, %s, peak memory %s", name, time.Since(b.began).Round(100*time.Millisecond), b.rate(), size(e.Summary.Memory.Peak))
-			}
+			a := b.tally.end(e)
+			b.sayEnd(e, a)
+			b.layOut()
 		},
 	}
 }
 
-// done returns the Mpx that are done of the current slide, and how many a second.
-func (b *bars) done() (mpx, perSecond float64) {
-	mpx = float64(b.pixels.Load()) / 1e6
-	return mpx, mpx / max(time.Since(b.began).Seconds(), 1e-3)
-}
-
-func (b *bars) rate() string {
-	_, perSecond := b.done()
-	return fmt.Sprintf("%.1f Mpx/s", perSecond)
-}
-
-// left estimates the time that the current slide still takes, once a tile of it is done.
-func (b *bars) left() string {
-	mpx, perSecond := b.done()
-	if mpx == 0 {
-		return ""
+// sayEnd leaves a line behind for a slide.
+func (b *bars) sayEnd(e pipeline.SlideEnd, a atWork) {
+	name := filepath.Base(e.Slide)
+	switch {
+	case errors.Is(e.Err, errInterrupted): // said already
+	case e.Err != nil:
+		b.say("failed: %v", oneLine(e.Err))
+	case e.Kept:
+		b.say("%s: results in %s kept: give --force to replace them", name, e.Dir)
+	default:
+		resumed := ""
+		if a.resumed > 0 {
+			resumed = fmt.Sprintf(" (resumed at tile %d of %d)", a.resumed, a.tiles())
+		}
+		b.say("%s: done in %s%s, %.1f Mpx/s, peak memory %s", name, b.tally.now().Sub(a.began).Round(100*time.Millisecond), resumed,
+			b.tally.perSecond(a), size(e.Summary.Memory.Peak))
 	}
-	return left(b.total-mpx, 1/perSecond)
+}
+
+// layOut shows the rows that there are now to show.
+func (b *bars) layOut() {
+	var rows []row
+	b.slides = b.tally.slides()
+	for _, slide := range b.slides {
+		rows = append(rows, b.slideRow(slide))
+	}
+	if sum := b.tally.account(); sum.several() {
+		rows = append(rows, b.runRow(sum))
+	}
+	b.show(rows...)
+}
+
+// advance moves the bar of a slide, and that of the run.
+func (b *bars) advance(slide string) {
+	for i, s := range b.slides {
+		if s == slide {
+			a := b.tally.at(slide)
+			b.set(i, int64(a.resumed+a.done))
+		}
+	}
+	if sum := b.tally.account(); sum.several() && sum.total > 0 {
+		b.set(len(b.slides), thousandths(sum.part))
+	}
+}
+
+// slideRow shows a slide's tiles, those of an interrupted run included.
+func (b *bars) slideRow(slide string) row {
+	text := func(f func(a atWork) string) decor.DecorFunc {
+		return func(decor.Statistics) string { return f(b.tally.at(slide)) }
+	}
+	a := b.tally.at(slide)
+	return row{total: int64(max(1, a.tiles())), current: int64(a.resumed + a.done), options: []mpb.BarOption{
+		mpb.PrependDecorators(
+			decor.Any(func(s decor.Statistics) string { return shorten(filepath.Base(slide), nameWidth(s.AvailableWidth)) }, decor.WCSyncWidthR),
+			decor.Any(text(func(a atWork) string {
+				if a.done == a.todo {
+					return "finishing"
+				}
+				return fmt.Sprintf("%d / %d tiles", a.resumed+a.done, a.tiles())
+			}), decor.WCSyncSpace),
+		),
+		mpb.AppendDecorators(
+			decor.Any(text(func(a atWork) string { return fmt.Sprintf("%.1f Mpx/s", b.tally.perSecond(a)) }), decor.WC{W: 12}),
+			decor.Any(text(func(a atWork) string {
+				if a.done == 0 || a.done == a.todo {
+					return ""
+				}
+				return left(float64(a.todo-a.done), b.tally.now().Sub(a.began).Seconds()/float64(a.done))
+			}), decor.WC{W: 16}),
+		),
+	}}
+}
+
+// nameWidth is what the name of a slide may take of a line: what the tiles, a short bar, the speed and the time leave.
+func nameWidth(line int) int { return max(12, min(line/3, line-62)) }
+
+// runRow shows the whole run.
+func (b *bars) runRow(sum account) row {
+	return row{total: thousandths(float64(sum.total)), current: thousandths(sum.part), options: []mpb.BarOption{
+		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
+			return overall(b.tally.account(), s.AvailableWidth-12) // the rest is for the bar
+		})),
+	}}
+}
+
+// thousandths are what the bar of a run counts.
+func thousandths(slides float64) int64 { return int64(1000 * slides) }
+
+// overall says how a run stands, in no more than so many columns where that can be: the time left is dearest.
+func overall(sum account, width int) string {
+	slides := fmt.Sprintf("%d slides", sum.all())
+	if sum.total > 0 {
+		slides = fmt.Sprintf("%d / %d slides", sum.all(), sum.total)
+	}
+	said := []string{slides}
+	if sum.failed > 0 {
+		said = append(said, fmt.Sprintf("%d failed", sum.failed))
+	}
+	keep := len(said)
+	if sum.slidesPerH > 0 {
+		said = append(said, number(sum.slidesPerH)+" slides/h")
+	}
+	if sum.mm2PerH > 0 {
+		said = append(said, number(sum.mm2PerH)+" mm²/h")
+	}
+	last := ""
+	if sum.left > 0 {
+		last = " · " + span(sum.left) + " left"
+	}
+	for {
+		line := strings.Join(said, " · ") + last
+		if len(said) == keep || utf8.RuneCountInString(line) <= width {
+			return line
+		}
+		said = said[:len(said)-1]
+	}
 }

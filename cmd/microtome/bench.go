@@ -91,7 +91,7 @@ func runDemo(ctx context.Context, o bench.Config, out string, stdout, stderr io.
 	cfg := pipeline.NewDefaultConfig()
 	cfg.Out, cfg.Force, cfg.Version, cfg.Arguments = filepath.Join(out, "results"), true, version, os.Args[1:]
 	var end pipeline.SlideEnd
-	talk := newTalker(ctx, stderr)
+	talk := newTalker(ctx, stderr, talkOptions{total: 1})
 	p := &pipeline.Pipeline{Model: model, Config: cfg, Events: pipeline.Tee(talk.events(), pipeline.Events{
 		SlideEnd: func(e pipeline.SlideEnd) { end = e },
 	})}

@@ -16,7 +16,7 @@ import (
 // messages above it, elsewhere it writes JSON lines. It writes to standard error.
 type job struct {
 	log     *zerolog.Logger // nil on a terminal
-	display display
+	display *display
 	quiet   func() bool
 
 	text atomic.Pointer[string] // behind the bar; it is read by the display's own goroutine
@@ -31,7 +31,7 @@ const logEvery = 30 * time.Second
 
 // newJob says stopping when ctx is interrupted.
 func newJob(ctx context.Context, w io.Writer, stopping string) *job {
-	j := &job{display: display{w: w}}
+	j := &job{display: newDisplay(w)}
 	j.text.Store(new(string))
 	if !isTerminal(w) {
 		l := zerolog.New(w).With().Timestamp().Logger()
@@ -53,17 +53,17 @@ func (j *job) begin(unit string, done, all int) {
 	if j.log != nil {
 		return
 	}
-	j.display.up(int64(all)+1, // a display with a full bar shows no more messages
+	j.display.show(row{total: int64(all), current: int64(done), options: []mpb.BarOption{
 		mpb.PrependDecorators(decor.Any(func(s decor.Statistics) string { return fmt.Sprintf("%s %d / %d", unit, s.Current, all) })),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + *j.text.Load() })))
-	j.display.bar.SetCurrent(int64(done))
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + *j.text.Load() })),
+	}})
 }
 
 // progress tells how much is done, and what of it is to be seen: as text, or as a line of the log now and then.
 func (j *job) progress(done int, text string, f fields) {
 	if j.log == nil {
 		j.text.Store(&text)
-		j.display.bar.SetCurrent(int64(done))
+		j.display.set(0, int64(done))
 		return
 	}
 	if now := time.Now(); now.Sub(j.said) >= logEvery {
@@ -93,10 +93,5 @@ func (j *job) warn(text string) {
 // close takes the bar away: what follows is the result.
 func (j *job) close() {
 	j.quiet()
-	j.display.down()
-}
-
-// left is how long the rest takes, as a person reads it.
-func left(n, seconds float64) string {
-	return (time.Duration(n*seconds) * time.Second).String() + " left"
+	j.display.show()
 }

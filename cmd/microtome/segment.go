@@ -102,9 +102,13 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 	if o.dryRun {
 		return dryRun(p, paths, stdout, stderr, o.json)
 	}
-	talk := newTalker(ctx, stderr)
+	total := 0
+	for range paths {
+		total++
+	}
+	talk := newTalker(ctx, stderr, talkOptions{total: total, out: o.Out})
 	defer talk.close()
-	p.Events = pipeline.Tee(talk.events(), printResults(stdout, o.json))
+	p.Events = pipeline.Tee(talk.events(), printResults(talk.stdout(stdout), o.json))
 	err = p.Run(ctx, paths)
 	var slides *pipeline.RunError
 	if errors.As(err, &slides) && slides.Total > 0 {
