@@ -77,6 +77,14 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// files is what results are written to.
+func (c Config) files() sink.FileSystem {
+	if c.Files == nil {
+		return sink.Disk
+	}
+	return c.Files
+}
+
 // mostSlides are at work at a time where nobody says otherwise: two keep the processors busy, unless slides are small.
 const mostSlides = 4
 

@@ -37,6 +37,8 @@ type SlideEnd struct {
 	Kept    bool          // results were there already
 	Summary *sink.Summary // of a slide that succeeded or was kept
 	Err     error
+
+	Interrupted bool // Err is the cause of the run's end, and no fault of the slide
 }
 
 // Tee returns Events that call each of several listeners in turn.

@@ -158,7 +158,7 @@ func (c *cohort) begin(item Item, model unet.Model) (_ *subject, end SlideEnd) {
 		if err = c.sameWork(s, end.Summary); err != nil {
 			err = fmt.Errorf("%s holds results %w: give --force to replace them, or another -o", end.Dir, err)
 		} else {
-			err = sink.Sweep(c.files(), end.Dir)
+			err = sink.Sweep(c.Config.files(), end.Dir)
 		}
 	}
 	if err == nil && !end.Kept {
@@ -309,14 +309,6 @@ func (p *Pipeline) sameWork(s *subject, kept *sink.Summary) error {
 	return nil
 }
 
-// files is what results are written to.
-func (p *Pipeline) files() sink.FileSystem {
-	if p.Config.Files == nil {
-		return sink.Disk
-	}
-	return p.Config.Files
-}
-
 // write segments a slide into the files of its folder: all of them, or none. What is done when it is interrupted, or
 // cannot go on for a reason that is not the slide's, is kept in the folder's stage for a run that goes on.
 func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err error) {
@@ -325,7 +317,7 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 	if c.Config.Force {
 		open = sink.OpenStage
 	}
-	stage, err := open(c.files(), s.dir)
+	stage, err := open(c.Config.files(), s.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -348,7 +340,7 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 		return nil, &StageError{Stage: "plan", Err: err}
 	}
 	size := s.plan.Region.Size()
-	mask, err := sink.CreateTIFF(c.files(), stage.Path(maskFile), sink.TIFFConfig{
+	mask, err := sink.CreateTIFF(c.Config.files(), stage.Path(maskFile), sink.TIFFConfig{
 		Size: size, Tile: c.Config.MaskTile, Compression: c.Config.Compression, MPP: s.plan.MPP,
 		Software: "microtome " + c.Config.Version, Description: "microtome mask of " + filepath.Base(s.path),
 	})
@@ -367,7 +359,7 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 	if err := pyramid.Commit(); err != nil {
 		return nil, err
 	}
-	if err := sink.WriteOverlay(c.files(), stage.Path(overlayFile), picture, overview, s.outline(c.Config, picture.Rect.Size())); err != nil {
+	if err := sink.WriteOverlay(c.Config.files(), stage.Path(overlayFile), picture, overview, s.outline(c.Config, picture.Rect.Size())); err != nil {
 		return nil, err
 	}
 	summary, err := c.summary(s, pyramid)
@@ -385,7 +377,7 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 	}
 	summary.Seconds = time.Since(started).Seconds()
 	summary.Memory.Peak = peak()
-	if err := sink.WriteSummary(c.files(), stage.Path(summaryFile), summary); err != nil {
+	if err := sink.WriteSummary(c.Config.files(), stage.Path(summaryFile), summary); err != nil {
 		return nil, err
 	}
 	return summary, stage.Publish(maskFile, overlayFile, summaryFile)

@@ -179,7 +179,7 @@ func (c *cohort) end(ctx context.Context, e SlideEnd) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if ctx.Err() != nil && e.Err != nil {
-		e.Err = context.Cause(ctx)
+		e.Err, e.Interrupted = context.Cause(ctx), true
 	}
 	c.ended.Total++
 	if e.Err != nil {

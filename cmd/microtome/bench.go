@@ -95,7 +95,7 @@ func runDemo(ctx context.Context, o bench.Config, out string, stdout, stderr io.
 	p := &pipeline.Pipeline{Model: model, Config: cfg, Events: pipeline.Tee(talk.events(), pipeline.Events{
 		SlideEnd: func(e pipeline.SlideEnd) { end = e },
 	})}
-	err = p.Run(ctx, slide.Find(slide.FindConfig{}, path))
+	err = p.Run(ctx, pipeline.Items(slide.Find(slide.FindConfig{}, path)))
 	talk.close()
 	if err != nil {
 		return err

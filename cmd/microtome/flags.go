@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/pflag"
 
+	"microtome/slide/tissue"
 	"microtome/unet"
 	"microtome/unet/dataset"
 )
@@ -28,6 +29,19 @@ func dataFlags(f *pflag.FlagSet, c *dataset.Config) {
 	f.StringVar(&c.Index, "index", c.Index, "`FILE` in place of the folder's index.json")
 	f.IntVar(&c.MinInstance, "min-instance", c.MinInstance, "instances of fewer `PIXELS` become background")
 }
+
+// A recall is the flag that says on which side the search for tissue errs.
+type recall tissue.Recall
+
+func (r *recall) String() string { return tissue.Recall(*r).String() }
+
+func (r *recall) Set(s string) error {
+	v, err := tissue.ParseRecall(s)
+	*r = recall(v)
+	return err
+}
+
+func (*recall) Type() string { return "first|strict|safe" }
 
 // given are the flags of a set that the user gave, on the command line or with --config.
 func given(f *pflag.FlagSet) []*pflag.Flag {

@@ -59,7 +59,7 @@ func planJSON(p pipeline.Plan) map[string]any {
 	}
 	return map[string]any{
 		"slide": p.Slide, "width": p.Size.X, "height": p.Size.Y, "region": rectangle(p.Region), "level": p.Level, "scale": p.Scale, "mpp": p.MPP,
-		"core": p.Core, "overlap": p.Overlap, "halo": p.Halo, "tiles": p.Tiles, "workers": p.Workers, "readers": p.Readers, "memory": memory, "sum": p.Sum(), "limit": p.Limit,
+		"core": p.Core, "overlap": p.Overlap, "halo": p.Halo, "tiles": p.Tiles, "tiles_inferred": p.Asked, "workers": p.Workers, "readers": p.Readers, "memory": memory, "sum": p.Sum(), "limit": p.Limit,
 	}
 }
 

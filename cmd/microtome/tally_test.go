@@ -45,7 +45,9 @@ func ends(slide string) pipeline.SlideEnd {
 // TestAccount follows runs by events and hours that pass.
 func TestAccount(t *testing.T) {
 	type step = func(*tally, *clock)
-	hours := func(h float64) step { return func(_ *tally, c *clock) { c.advance(time.Duration(h * float64(time.Hour))) } }
+	hours := func(h float64) step {
+		return func(_ *tally, c *clock) { c.advance(time.Duration(h * float64(time.Hour))) }
+	}
 	begin := func(slide string, resumed, todo int) step {
 		return func(t *tally, _ *clock) { t.begin(begins(slide, resumed, todo)) }
 	}
