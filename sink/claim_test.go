@@ -253,7 +253,7 @@ func TestStageChild(t *testing.T) {
 	}
 	in := bufio.NewReader(os.Stdin)
 	fmt.Println("child: ready")
-	err := killWork().run(disk{}, dir, func(i int) error {
+	err := killWork().Run(disk{}, dir, func(i int) error {
 		fmt.Println("child: tile", i)
 		_, err := in.ReadString('\n')
 		return err
@@ -309,7 +309,7 @@ func (c *child) say(t *testing.T) string {
 // killed.
 func TestKillAndResume(t *testing.T) {
 	w := killWork()
-	want := w.whole(t)
+	want := w.Whole(t)
 	rng := rand.New(rand.NewPCG(5, 5))
 	dir := t.TempDir()
 	next, kills := 0, 0
@@ -345,7 +345,7 @@ func TestKillAndResume(t *testing.T) {
 		}
 	}
 	if result(t, dir)["summary.json"] == "" { // killed when it had the last tile
-		if err := w.run(disk{}, dir, func(i int) error { return fmt.Errorf("tile %d was labelled again", i) }); err != nil {
+		if err := w.Run(disk{}, dir, func(i int) error { return fmt.Errorf("tile %d was labelled again", i) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -402,7 +402,7 @@ func TestTwoProcesses(t *testing.T) {
 		}
 		c.release()
 	}
-	if err := killWork().run(disk{}, dir, always); err != nil {
+	if err := killWork().Run(disk{}, dir, always); err != nil {
 		t.Error(err)
 	}
 }

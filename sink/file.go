@@ -226,7 +226,17 @@ func (p *partial) fill(data []byte) error {
 
 type disk struct{}
 
-func (disk) MkdirAll(dir string) error    { return os.MkdirAll(dir, 0o777) }
+// MkdirAll tries again while other processes remove folders on the way, as they do once these are empty.
+func (disk) MkdirAll(dir string) (err error) {
+	for range 100 {
+		err = os.MkdirAll(dir, 0o777)
+		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return err
+}
+
 func (disk) Rename(from, to string) error { return os.Rename(from, to) }
 func (disk) Remove(path string) error     { return os.Remove(path) }
 

@@ -13,7 +13,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -325,7 +324,7 @@ func newWork(size image.Point, core, panel, tile int, compression string, labels
 	return w
 }
 
-func (w *work) record(i int) Record {
+func (w *work) Record(i int) Record {
 	r, width := w.tiles[i], w.tiff.Size.X
 	labels := w.labels[r.Min.Y*width+r.Min.X:][:(r.Dy()-1)*width+r.Dx()]
 	return Record{i, r, width, labels, fmt.Append(nil, "tile ", i)}
@@ -333,8 +332,8 @@ func (w *work) record(i int) Record {
 
 // run labels the slide into dir as a run does that may have been interrupted: done is called with each
 // tile that is committed, after the one it has resumed from, and may end it.
-func (w *work) run(fsys fileSystem, dir string, done func(i int) error) (err error) {
-	s, err := openStage(fsys, dir, journalFile)
+func (w *work) Run(fsys FileSystem, dir string, done func(i int) error) (err error) {
+	s, err := ResumeStage(fsys, dir)
 	if err != nil {
 		return err
 	}
@@ -349,7 +348,7 @@ func (w *work) run(fsys fileSystem, dir string, done func(i int) error) (err err
 	if err != nil {
 		return err
 	}
-	mask, err := createTIFF(fsys, s.Path("mask.tif"), w.tiff)
+	mask, err := CreateTIFF(fsys, s.Path("mask.tif"), w.tiff)
 	if err != nil {
 		return err
 	}
@@ -380,7 +379,7 @@ func (w *work) fill(j *Journal, p *Pyramid, done func(int) error) error {
 		}
 	}
 	for i := j.Next(); i < len(w.tiles); i++ {
-		rec := w.record(i)
+		rec := w.Record(i)
 		if err := j.Append(rec); err != nil {
 			return err
 		}
@@ -427,10 +426,10 @@ func result(t testing.TB, dir string) map[string]string {
 }
 
 // whole returns what an uninterrupted run writes.
-func (w *work) whole(t testing.TB) map[string]string {
+func (w *work) Whole(t testing.TB) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := w.run(quick{}, dir, always); err != nil {
+	if err := w.Run(quick{}, dir, always); err != nil {
 		t.Fatal(err)
 	}
 	all := result(t, dir)
@@ -454,10 +453,10 @@ func TestResumeWritesTheSameBytes(t *testing.T) {
 	} {
 		edge := max(c.size.X, c.size.Y)
 		w := newWork(c.size, c.core, c.panel, 64, c.compression, crop(nuclei(edge), edge, c.size))
-		want := w.whole(t)
+		want := w.Whole(t)
 		check := func(name string, stop int, damage func(path string)) {
 			dir := t.TempDir()
-			if err := w.run(quick{}, dir, stopAfter(stop)); !errors.Is(err, errStop) {
+			if err := w.Run(quick{}, dir, stopAfter(stop)); !errors.Is(err, errStop) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			journal := filepath.Join(dir, PartialDir, journalFile)
@@ -468,7 +467,7 @@ func TestResumeWritesTheSameBytes(t *testing.T) {
 			probe := open(t, journal, w.header)
 			first := probe.Next()
 			probe.file.Close()
-			err := w.run(quick{}, dir, func(i int) error {
+			err := w.Run(quick{}, dir, func(i int) error {
 				if i < first {
 					t.Errorf("%s: tile %d was labelled again", name, i)
 				}
@@ -513,122 +512,37 @@ func crop(pix []byte, edge int, size image.Point) []byte {
 	return out
 }
 
-// TestRunFaults lets each operation of a resumed run fail in each way: of journal, mask, summary and
-// stage. No half a file is under a final name; the journal keeps tiles from the first on, as they were
-// appended; the error says what was done to which file; and the next run writes the right bytes.
-func TestRunFaults(t *testing.T) {
-	size := image.Pt(300, 200)
-	w := newWork(size, 128, 2, 64, "none", noise(size.X*size.Y))
-	want := w.whole(t)
-	start := func(t *testing.T, fresh bool) string { // with two tiles and a bit of the third, or without
-		dir := t.TempDir()
-		if fresh {
-			return dir
-		}
-		if err := w.run(quick{}, dir, stopAfter(2)); !errors.Is(err, errStop) {
-			t.Fatal(err)
-		}
-		path := filepath.Join(dir, PartialDir, journalFile)
-		info, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(path, info.Size()-9); err != nil {
-			t.Fatal(err)
-		}
-		return dir
-	}
-	for name, kind := range faults {
-		t.Run(name, func(t *testing.T) {
-			reached := map[string]int{}
-			fresh, first := true, 0
-			for k := 0; ; k++ {
-				i := k - first
-				dir := start(t, fresh)
-				fsys := newFaultFS(kind, i)
-				err := w.run(fsys, dir, always)
-				for _, op := range fsys.failed {
-					reached[op]++
-				}
-				at := fmt.Sprintf("%s fails as number %d", fsys.failed, i)
-				if i >= len(fsys.ops) {
-					if err != nil {
-						t.Errorf("without a fault: %v", err)
-					}
-					if !fresh {
-						break
-					}
-					fresh, first = false, k+1
-					continue
-				}
-				if len(fsys.failed) > 0 {
-					if err == nil {
-						t.Errorf("%s: no error", at)
-					} else if checkText(t, err); !strings.Contains(err.Error(), dir) || kind.err != nil && !errors.Is(err, kind.err) {
-						t.Errorf("%s: the error hides its cause or the file: %v", at, err)
-					}
-				}
-				got := result(t, dir)
-				delete(got, PartialDir)
-				for file, text := range got {
-					if text != want[file] {
-						t.Errorf("%s: half of %s is under its final name", at, file)
-					}
-				}
-				journal := filepath.Join(dir, PartialDir, journalFile)
-				if _, err := os.Stat(journal); err == nil {
-					j := open(t, journal, w.header)
-					if j.Restart() != nil || j.Resumed() < 2 && !fresh {
-						t.Errorf("%s: %d tiles are left of 2 at least: %v", at, j.Resumed(), j.Restart())
-					}
-					for i, rec := range kept(t, j) {
-						if !alike([]Record{rec}, []Record{w.record(i).plain()}) {
-							t.Errorf("%s: tile %d of the journal is not what was appended", at, i)
-						}
-					}
-					j.file.Close()
-				} else if got["summary.json"] == "" && err != nil && !fresh {
-					t.Errorf("%s: neither results nor a journal are left", at)
-				}
-				if err := w.run(quick{}, dir, always); err != nil {
-					t.Errorf("%s: the next run: %v", at, err)
-				}
-				if got := result(t, dir); !reflect.DeepEqual(got, want) {
-					t.Errorf("%s: the next run wrote other bytes", at)
-				}
-				if t.Failed() {
-					break
-				}
-			}
-			for _, seam := range []reflect.Type{reflect.TypeFor[fileSystem](), reflect.TypeFor[file]()} {
-				for i := range seam.NumMethod() {
-					if op := seam.Method(i).Name; reached[op] == 0 && kind.err != nil {
-						t.Errorf("%s never failed", op)
-					}
-				}
-			}
-		})
-	}
+// counted counts the syncs of files.
+type counted struct {
+	quick
+	syncs int
+}
+
+type countedFile struct {
+	File
+	fs *counted
+}
+
+func (c *counted) Create(path string) (File, error) {
+	f, err := c.quick.Create(path)
+	return countedFile{f, c}, err
+}
+
+func (f countedFile) Sync() error {
+	f.fs.syncs++
+	return nil
 }
 
 // TestJournalSyncs: as often as it says.
 func TestJournalSyncs(t *testing.T) {
-	fsys := newFaultFS(fault{})
+	fsys := &counted{}
 	size := image.Pt(1024, 40*1024)
 	j, err := openJournal(fsys, filepath.Join(t.TempDir(), "journal"), header(size, 1024), free)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer j.file.Close()
-	syncs := func() (n int) {
-		for _, op := range fsys.ops {
-			if op == "Sync" {
-				n++
-			}
-		}
-		return n
-	}
-	before := syncs()
+	before := fsys.syncs
 	pix := noise(1 << 20)
 	for i := range 40 { // of a MiB that does not compress
 		j.synced = j.synced.Add(syncEvery / 100) // the test may be slow, not the rule
@@ -636,10 +550,10 @@ func TestJournalSyncs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := syncs() - before; got != 2 {
+	if got := fsys.syncs - before; got != 2 {
 		t.Errorf("40 MiB were synced %d times, want every 16", got)
 	}
-	before = syncs()
+	before = fsys.syncs
 	j.synced = time.Now().Add(-syncEvery)
 	j.next = 0
 	for i := range 2 {
@@ -647,7 +561,7 @@ func TestJournalSyncs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := syncs() - before; got != 1 {
+	if got := fsys.syncs - before; got != 1 {
 		t.Errorf("ten seconds after the last sync there were %d, want one", got)
 	}
 }
@@ -713,25 +627,6 @@ func TestJournalAllocatesNothing(t *testing.T) {
 	if most, has := JournalBytes(512), int64(cap(j.frame)+cap(j.rows)); has > most {
 		t.Errorf("%d bytes of buffers, JournalBytes says %d", has, most)
 	}
-}
-
-// TestJournalOnAFullDisk: errors say what to do.
-func TestJournalOnAFullDisk(t *testing.T) {
-	fsys := newFaultFS(fault{err: syscall.ENOSPC, short: true})
-	path := filepath.Join(t.TempDir(), "journal")
-	j, err := openJournal(fsys, path, header(image.Pt(9, 9), 9), free)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fsys.fail[len(fsys.ops)] = true
-	err = j.Append(Record{Rect: image.Rect(0, 0, 9, 9), Stride: 9, Labels: make([]byte, 81)})
-	if err == nil || !strings.Contains(err.Error(), path) || !strings.HasSuffix(err.Error(), "no space left on device: free some space, or write elsewhere with -o") {
-		t.Errorf("error %v", err)
-	}
-	if again := j.Sync(); !errors.Is(again, syscall.ENOSPC) {
-		t.Errorf("then Sync: %v", again)
-	}
-	j.file.Close()
 }
 
 // TestJournalReplayMayStop: tiles are appended behind those that are there, however far a replay went.

@@ -27,7 +27,7 @@ var Colors = []color.RGBA{
 const Unread = 255
 
 var (
-	unreadColor  = color.RGBA{64, 64, 64, 255}
+	unreadColor  = color.RGBA{128, 128, 128, 255}
 	outlineColor = color.RGBA{110, 130, 160, 255}
 )
 
@@ -64,7 +64,7 @@ func WriteOverlay(fsys FileSystem, path string, slide *image.RGBA, mask *Overvie
 			if l := label(x, y); l != 0 {
 				tint := 90
 				if l == Unread && (x+y)%8 < 4 {
-					tint = 200
+					tint = 220
 				}
 				if x > 0 && label(x-1, y) != l || y > 0 && label(x, y-1) != l ||
 					x+1 < size.X && label(x+1, y) != l || y+1 < size.Y && label(x, y+1) != l {

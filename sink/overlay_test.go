@@ -22,21 +22,7 @@ func drawOverlay(t *testing.T, mask string, size image.Point) string {
 	for i := range slide.Pix {
 		slide.Pix[i] = []byte{200, 200, 200, 255}[i%4]
 	}
-	path := filepath.Join(t.TempDir(), "overlay.png")
-	if err := WriteOverlay(Disk, path, slide, &Overview{Size: image.Pt(w, h), Pix: pix}); err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := png.Decode(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if img.Bounds() != (image.Rectangle{Max: size}) {
-		t.Fatalf("the overlay is %v, want %v", img.Bounds(), size)
-	}
+	img := readOverlay(t, slide, &Overview{Size: image.Pt(w, h), Pix: pix}, nil)
 	name := map[color.RGBA]byte{grey: '.'}
 	for label := byte(1); label < 8; label++ {
 		name[ColorOf(label)] = 'A' + label - 1
@@ -56,6 +42,94 @@ func drawOverlay(t *testing.T, mask string, size image.Point) string {
 	}
 	return strings.Join(rows, "|")
 }
+
+// readOverlay writes an overlay and reads the PNG back.
+func readOverlay(t *testing.T, slide *image.RGBA, mask *Overview, outline *image.Alpha) image.Image {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "overlay.png")
+	if err := WriteOverlay(Disk, path, slide, mask, outline); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size := slide.Rect.Size(); img.Bounds() != (image.Rectangle{Max: size}) {
+		t.Fatalf("the overlay is %v, want %v", img.Bounds(), size)
+	}
+	return img
+}
+
+// TestOverlayShows: the edge of tissue and what was unread can be told from glass, tissue of either kind
+// and the dark of fluorescence; the edge lies below labels, and is nowhere else.
+func TestOverlayShows(t *testing.T) {
+	const w, h = 24, 16
+	differs := func(a, b color.Color) int {
+		x, y := color.RGBAModel.Convert(a).(color.RGBA), color.RGBAModel.Convert(b).(color.RGBA)
+		return max(abs(int(x.R)-int(y.R)), abs(int(x.G)-int(y.G)), abs(int(x.B)-int(y.B)))
+	}
+	for name, under := range map[string]color.RGBA{
+		"glass": {244, 243, 245, 255}, "pink tissue": {214, 150, 190, 255}, "pale tissue": {226, 214, 226, 255},
+		"violet tissue": {90, 60, 130, 255}, "dark": {2, 2, 4, 255}, "blue fluorescence": {20, 30, 90, 255},
+	} {
+		slide := image.NewRGBA(image.Rect(3, 4, 3+w, 4+h))
+		for i := range slide.Pix {
+			slide.Pix[i] = []byte{under.R, under.G, under.B, 255}[i%4]
+		}
+		mask := &Overview{Size: image.Pt(w, h), Pix: make([]byte, w*h)}
+		for i := range mask.Pix {
+			switch x, y := i%w, i/w; {
+			case x >= 12 && y >= 4:
+				mask.Pix[i] = Unread
+			case x < 4 && y >= 4:
+				mask.Pix[i] = 1
+			}
+		}
+		outline := image.NewAlpha(image.Rect(-1, -1, w-1, h-1)) // as wide, from elsewhere
+		for x := range w {
+			outline.SetAlpha(x-1, 1, color.Alpha{255})
+			outline.SetAlpha(x-1, 4-1, color.Alpha{255}) // the first row of the labels
+		}
+		img, plain := readOverlay(t, slide, mask, outline), readOverlay(t, slide, mask, nil)
+		var dark, light int
+		for y := range h {
+			for x := range w {
+				c, without := img.At(x, y), plain.At(x, y)
+				switch {
+				case y == 2:
+					if d := differs(c, under); d < 40 {
+						t.Errorf("%s: the edge of tissue differs by %d only", name, d)
+					}
+				case y == 4 && mask.Pix[y*w+x] == 1:
+					if c != without || differs(c, ColorOf(1)) > 0 {
+						t.Errorf("%s: the edge of tissue covers that of a label", name)
+					}
+				case y != 4 && c != without:
+					t.Fatalf("%s: pixel (%d, %d) changes with the outline", name, x, y)
+				}
+				if x >= 13 && x < w-1 && y >= 5 && y < h-1 {
+					if (x+y)%8 < 4 {
+						dark = differs(c, under)
+					} else {
+						light = differs(c, under)
+					}
+				}
+			}
+		}
+		if abs(dark-light) < 15 {
+			t.Errorf("%s: no stripes are seen where it is unread: %d and %d from what is below", name, dark, light)
+		}
+	}
+	if err := WriteOverlay(Disk, filepath.Join(t.TempDir(), "a.png"), image.NewRGBA(image.Rect(0, 0, 3, 2)), NewOverview(image.Pt(3, 2), 256, 9), image.NewAlpha(image.Rect(0, 0, 2, 2))); err == nil {
+		t.Error("an outline of another size is drawn")
+	}
+}
+
+func abs(v int) int { return max(v, -v) }
 
 func TestOverlayDrawings(t *testing.T) {
 	for _, c := range []struct {
@@ -94,7 +168,7 @@ func TestOverlayOfLongSlides(t *testing.T) {
 			t.Errorf("%v: the overview has other labels", size)
 		}
 		for _, picture := range []image.Point{o.Size, {1, 1}, {1, 1600}, {1600, 1}} {
-			if err := WriteOverlay(Disk, filepath.Join(t.TempDir(), "overlay.png"), image.NewRGBA(image.Rectangle{Max: picture}), o); err != nil {
+			if err := WriteOverlay(Disk, filepath.Join(t.TempDir(), "overlay.png"), image.NewRGBA(image.Rectangle{Max: picture}), o, nil); err != nil {
 				t.Errorf("%v over %v: %v", picture, size, err)
 			}
 		}
@@ -103,7 +177,7 @@ func TestOverlayOfLongSlides(t *testing.T) {
 
 func TestOverlayFails(t *testing.T) {
 	dir := t.TempDir()
-	err := WriteOverlay(Disk, filepath.Join(dir, "overlay.png"), image.NewRGBA(image.Rectangle{}), NewOverview(image.Pt(1, 1), 256, 100))
+	err := WriteOverlay(Disk, filepath.Join(dir, "overlay.png"), image.NewRGBA(image.Rectangle{}), NewOverview(image.Pt(1, 1), 256, 100), nil)
 	if err == nil {
 		t.Error("a picture without pixels was written")
 	}
@@ -161,7 +235,10 @@ func TestColorOf(t *testing.T) {
 		}
 		seen[c] = true
 	}
-	if ColorOf(8) != ColorOf(1) || ColorOf(255) != ColorOf(255-7*36) {
+	if ColorOf(8) != ColorOf(1) || ColorOf(254) != ColorOf(254-7*36) {
 		t.Error("colours do not begin again after the last")
+	}
+	if c := ColorOf(Unread); c.A != 255 || seen[c] {
+		t.Errorf("unread has colour %v", c)
 	}
 }

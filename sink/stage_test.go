@@ -3,6 +3,7 @@ package sink
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -156,5 +157,46 @@ func TestStageIsLocked(t *testing.T) {
 	}
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestSweep takes away what a killed run left of a finished slide, and nothing that a living one has.
+func TestSweep(t *testing.T) {
+	s, dir := stageWith(t)
+	if err := os.WriteFile(s.Path(journalFile), []byte("tiles"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	before := left(t, dir)
+	if err := Sweep(Disk, dir); err != nil {
+		t.Error(err)
+	}
+	if got := left(t, dir); !slices.Equal(got, before) {
+		t.Errorf("of a living process: %v is left of %v", got, before)
+	}
+	if err := s.claim.file.Close(); err != nil { // as when the process is killed
+		t.Fatal(err)
+	}
+	for range 2 { // the second time nothing is there
+		if err := Sweep(Disk, dir); err != nil {
+			t.Error(err)
+		}
+		if got := left(t, dir); !slices.Equal(got, stageNames) || contents(t, dir) != "old old old" {
+			t.Errorf("left %v: %s", got, contents(t, dir))
+		}
+	}
+	if err := Sweep(Disk, filepath.Join(dir, "none")); err != nil {
+		t.Error(err)
+	}
+	if got := left(t, dir); !slices.Equal(got, stageNames) {
+		t.Errorf("a folder was made: %v", got)
+	}
+	if err := os.Mkdir(s.Path(""), 0o777); err != nil { // killed before it had the lock
+		t.Fatal(err)
+	}
+	if err := Sweep(Disk, dir); err != nil {
+		t.Error(err)
+	}
+	if got := left(t, dir); !slices.Equal(got, stageNames) {
+		t.Errorf("left %v", got)
 	}
 }
