@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"microtome/slide"
+	"microtome/slide/tissue"
 )
 
 // A stainedLeft slide is purple left of x = 300 and glass to the right.
@@ -35,12 +36,12 @@ func TestTissueCores(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	thumbnail, err := s.Thumbnail(t.Context(), 500)
+	found, err := tissue.Find(t.Context(), v, tissue.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := Calibration{Tiles: 20, Core: 100, Seed: 1}
-	places := tissueCores(thumbnail, v, c)
+	places := tissueCores(found, v, c)
 	if len(places) != c.Tiles {
 		t.Errorf("%d places, want %d", len(places), c.Tiles)
 	}
@@ -49,13 +50,13 @@ func TestTissueCores(t *testing.T) {
 			t.Errorf("a core at %v", p)
 		}
 	}
-	for i, p := range tissueCores(thumbnail, v, c) {
+	for i, p := range tissueCores(found, v, c) {
 		if p != places[i] {
 			t.Errorf("place %d is %v, was %v", i, p, places[i])
 		}
 	}
 	c.Seed = 2
-	if tissueCores(thumbnail, v, c)[0] == places[0] {
+	if tissueCores(found, v, c)[0] == places[0] {
 		t.Error("another seed gives the same place")
 	}
 }

@@ -140,7 +140,7 @@ func TestOutOfMemoryStartsAgain(t *testing.T) {
 	}
 	run := func(m unet.Model, set func(*Config)) (dirs, warnings []string, tiles []int, err error) {
 		cfg := NewDefaultConfig()
-		cfg.Out = t.TempDir()
+		cfg.Out, cfg.Slides = t.TempDir(), 1
 		set(&cfg)
 		p := Pipeline{Model: m, Config: cfg, Events: Events{
 			Warning:    func(_, text string) { warnings = append(warnings, text) },
@@ -179,7 +179,7 @@ func TestOutOfMemoryStartsAgain(t *testing.T) {
 
 	// As often as it takes, down to the smallest tiles.
 	processors := runtime.GOMAXPROCS(1) // that have one tile for all of the slide
-	_, warnings, tiles, err = run(&fakeModel{holds: 64}, func(*Config) {})
+	_, warnings, tiles, err = run(&fakeModel{holds: 64}, func(c *Config) { c.Tissue = TissueOff })
 	runtime.GOMAXPROCS(processors)
 	if err != nil || len(warnings) != 1 || len(tiles) < 4 || tiles[len(tiles)-1] > 64 {
 		t.Errorf("small tiles: %v, warnings %q, tiles of %v px", err, warnings, tiles)

@@ -306,8 +306,12 @@ func (p planner) needs(v *slide.View, s *slide.Slide, core, workers int) (needs 
 		{"journal", sink.JournalBytes(core), false},
 		{"garbage", (cache + parents + tiles + blend) * GCPercent / 100, false},
 	}
-	if p.Tissue != "off" { // before there are tiles
-		if more := tissue.Bytes(v, p.MPP) - parents - index - tiles; more > 0 {
+	if p.Tissue != TissueOff { // before there are tiles, but perhaps beside another slide that has some
+		more := tissue.Bytes(v, p.MPP) - parents - index - tiles
+		if p.Slides == 1 {
+			more -= unet.Memory(p.model, tile, workers)
+		}
+		if more > 0 {
 			needs = append(needs, Need{"looking for tissue", more, false})
 		}
 	}

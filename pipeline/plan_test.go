@@ -36,7 +36,11 @@ func planFor(cfg Config, m unet.Model, size image.Point, bounds image.Rectangle)
 	if err != nil {
 		return Plan{}, err
 	}
-	return planner{cfg, m, 0}.plan(s, v)
+	region, err := (&Pipeline{Config: cfg}).region(v, Item{})
+	if err != nil {
+		return Plan{}, err
+	}
+	return planner{Config: cfg, model: m, region: region}.plan(s, v)
 }
 
 var paper = unet.Geometry{Stride: 16, Before: 92, After: 96}
@@ -110,7 +114,7 @@ func TestPlanTable(t *testing.T) {
 		{"too much asked", 1 << 30, 4096, image.Pt(100_000, 100_000), 4096, "give --memory "},
 	} {
 		cfg := NewDefaultConfig()
-		cfg.Memory, cfg.Tile, cfg.Workers = c.memory, c.tile, 1
+		cfg.Memory, cfg.Tile, cfg.Workers, cfg.Slides = c.memory, c.tile, 1, 1
 		p, err := planFor(cfg, m, c.size, image.Rectangle{Max: c.size})
 		if err != nil || p.Core != c.core || p.Halo != c.core+paper.Before+paper.After {
 			t.Errorf("%s: core %d, halo %d, %v; want core %d", c.name, p.Core, p.Halo, err, c.core)

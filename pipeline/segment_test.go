@@ -43,24 +43,34 @@ func newGraph(size image.Point, workers, leases int) *graph {
 		panic(err)
 	}
 	g.job = job{
-		view:     view,
-		grid:     slide.Grid{Region: image.Rectangle{Max: size}, Core: testCore, Before: fakeMargin, After: fakeMargin, Panel: 2},
-		model:    g.model,
-		dst:      sink.NewPyramid(size, testCore, sink.Majority, g.container),
-		budget:   g.budget,
-		readers:  workers,
-		workers:  workers,
-		tileDone: func(slide.Tile) { g.tiles++ },
+		view:    view,
+		grid:    slide.Grid{Region: image.Rectangle{Max: size}, Core: testCore, Before: fakeMargin, After: fakeMargin, Panel: 2},
+		model:   g.model,
+		budget:  g.budget,
+		readers: workers,
+		workers: workers,
+		turn:    anyTime,
 	}
+	g.commitTo(size)
 	return g
+}
+
+func everywhere(image.Rectangle) bool { return true }
+
+// commitTo makes the end of the graph anew, for the grid as it is.
+func (g *graph) commitTo(size image.Point) {
+	g.commit = &stages.Commit{
+		Grid: g.grid, Scope: stages.NewScope(g.grid.Region, everywhere), Done: func(slide.Tile) { g.tiles++ },
+		Pyramid: sink.NewPyramid(size, testCore, sink.Majority, g.container),
+	}
 }
 
 // run segments and commits, as Pipeline does.
 func (g *graph) run(ctx context.Context) error {
 	if _, err := g.segment(ctx); err != nil {
-		return errors.Join(err, g.dst.Abort())
+		return errors.Join(err, g.commit.Pyramid.Abort())
 	}
-	return g.dst.Commit()
+	return g.commit.Pyramid.Commit()
 }
 
 // checkLeak fails the test when a failed graph kept memory or files.
@@ -117,7 +127,7 @@ func TestRegionIsCutOut(t *testing.T) {
 	g := newGraph(size, 2, 4)
 	g.grid.Region = region
 	g.container.size = region.Size()
-	g.dst = sink.NewPyramid(region.Size(), testCore, sink.Majority, g.container)
+	g.commitTo(region.Size())
 	if err := g.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -239,8 +249,8 @@ func TestBackPressure(t *testing.T) {
 		g := newGraph(image.Pt(16*40, 16), 4, 6)
 		g.container.wait = time.Second
 		ahead := atomic.Int64{}
-		done := g.tileDone
-		g.tileDone = func(tile slide.Tile) {
+		done := g.commit.Done
+		g.commit.Done = func(tile slide.Tile) {
 			done(tile)
 			ahead.Store(max(ahead.Load(), g.model.predictions.Load()-int64(g.tiles)))
 		}

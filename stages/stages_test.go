@@ -69,6 +69,12 @@ func holds(t *testing.T, b *Budget, tiles int64) {
 	}
 }
 
+// commit is the end of the stages for a region in cores of 2 px.
+func commit(p *sink.Pyramid, region image.Rectangle, done func(slide.Tile)) *Commit {
+	everywhere := func(image.Rectangle) bool { return true }
+	return &Commit{Grid: slide.Grid{Region: region, Core: 2, Panel: 8}, Scope: NewScope(region, everywhere), Pyramid: p, Done: done}
+}
+
 // TestStages takes one tile all the way.
 func TestStages(t *testing.T) {
 	b := NewBudget(1000)
@@ -94,7 +100,7 @@ func TestStages(t *testing.T) {
 	holds(t, b, 1)
 	pyramid := sink.NewPyramid(image.Pt(2, 2), 16, sink.Majority)
 	var done []slide.Tile
-	if _, err := Write(pyramid, image.Point{}, 2, func(t slide.Tile) { done = append(done, t) })(ctx, Masks{m}); err != nil {
+	if _, err := commit(pyramid, image.Rect(0, 0, 2, 2), func(t slide.Tile) { done = append(done, t) }).Write(ctx, Masks{m}); err != nil {
 		t.Fatal(err)
 	}
 	holds(t, b, 0)
@@ -144,11 +150,11 @@ func TestWriteFails(t *testing.T) {
 	var ms Masks
 	for _, x := range []int{0, 0, 2} { // the second tile is the first again
 		m := Mask(leased(t, b))
-		m.Tile.Core = image.Rect(x, 0, x+2, 2)
+		m.Tile.Index, m.Tile.Core = x/2, image.Rect(x, 0, x+2, 2)
 		ms = append(ms, m)
 	}
 	done := 0
-	if _, err := Write(pyramid, image.Point{}, 2, func(slide.Tile) { done++ })(context.Background(), ms); err == nil {
+	if _, err := commit(pyramid, image.Rect(0, 0, 6, 2), func(slide.Tile) { done++ }).Write(context.Background(), ms); err == nil {
 		t.Error("a tile was written twice")
 	}
 	holds(t, b, 0)
@@ -164,11 +170,11 @@ func TestWriteOfARegion(t *testing.T) {
 	var ms Masks
 	for i, core := range []image.Rectangle{image.Rect(100, 50, 102, 52), image.Rect(102, 50, 103, 52)} {
 		m := Mask(leased(t, b))
-		m.Tile.Core = core
+		m.Tile.Index, m.Tile.Core = i, core
 		copy(m.Labels, bytes.Repeat([]byte{byte(i + 1), 9}, 2))
 		ms = append(ms, m)
 	}
-	if _, err := Write(pyramid, image.Pt(100, 50), 2, func(slide.Tile) {})(context.Background(), ms); err != nil {
+	if _, err := commit(pyramid, image.Rect(100, 50, 103, 52), func(slide.Tile) {}).Write(context.Background(), ms); err != nil {
 		t.Fatal(err)
 	}
 	if counts := pyramid.Counts(); counts[1] != 2 || counts[9] != 2 || counts[2] != 2 {
