@@ -3,8 +3,8 @@
 //
 // Read segment.go first: it is the graph, one statement a stage. stream.go is the façade that gives
 // go-streams types, a context and errors; plan.go lays out the work within the memory of --memory;
-// one.go takes a slide from its path to committed results; run.go goes through the slides. verify.go compares
-// tiles with whole crops.
+// one.go takes a slide from its path to committed results; run.go goes through the slides; list.go reads
+// which those are, and shard.go shares them out among runs. verify.go compares tiles with whole crops.
 //
 // # Promises
 //

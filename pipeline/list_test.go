@@ -55,6 +55,7 @@ func TestReadList(t *testing.T) {
 		{"l.csv", "slide,region,model,mpp\n\"/x/a.svs\",\"10,20,30,40\",model.onnx,2.5e-1\n", []Item{full}, ""},
 		{"l.csv", "slide,model\na.svs,nuclei\n\"sub/b b.svs\",/m.onnx\n", []Item{{Path: a.Path, Model: "nuclei"}, {Path: b.Path, Model: "/m.onnx"}}, ""},
 		{"l.csv", "slide,stain,\"a;b;c\",,side,mmp,mpp\na.svs,HE,,,left,1,2\n", []Item{{Path: a.Path, MPP: 2}}, `D/l.csv: columns that mean nothing here are ignored: "stain", "a;b;c", number 4, "side", "mmp"`},
+		{"l.csv", "slide,\"a;b;c\"\na.svs,\n", []Item{a}, `D/l.csv: columns that mean nothing here are ignored: "a;b;c"`},
 		{"l.csv", "\n\nslide\n\n\"a.svs\"\n", []Item{a}, ""},
 	} {
 		items, notes, err := readList(t, t.TempDir(), c.name, c.content)

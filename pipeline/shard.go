@@ -72,8 +72,8 @@ func (s Shard) Has(path string) bool {
 	if s.N <= 1 {
 		return true
 	}
-	if real, err := absolute(path); err == nil {
-		path = real
+	if full, err := absolute(path); err == nil {
+		path = full
 	}
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, resultName(path))

@@ -70,22 +70,22 @@ func TestShardHasEverySlideOnce(t *testing.T) {
 // TestShardGoesByTheNameOfResults: slides whose results would share a folder are of one run.
 func TestShardGoesByTheNameOfResults(t *testing.T) {
 	dir := t.TempDir()
-	real := filepath.Join(dir, "a.svs")
-	if err := os.WriteFile(real, nil, 0o666); err != nil {
+	file := filepath.Join(dir, "a.svs")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	link := filepath.Join(dir, "b.svs")
-	if err := os.Symlink(real, link); err != nil && runtime.GOOS != "windows" {
+	if err := os.Symlink(file, link); err != nil && runtime.GOOS != "windows" {
 		t.Fatal(err)
 	}
 	moved := false
 	for n := range 64 {
 		for i := range n {
 			s := Shard{i + 1, n}
-			if s.Has(real) != s.Has("elsewhere/a.ndpi") || s.Has(real) != s.Has("a.tif") || s.Has(real) != s.Has(link) {
+			if s.Has(file) != s.Has("elsewhere/a.ndpi") || s.Has(file) != s.Has("a.tif") || s.Has(file) != s.Has(link) {
 				t.Errorf("slides named a are not of one run of %d", n)
 			}
-			moved = moved || s.Has(real) != s.Has("b.svs")
+			moved = moved || s.Has(file) != s.Has("b.svs")
 		}
 	}
 	if !moved {

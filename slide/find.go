@@ -72,12 +72,12 @@ type walk struct {
 }
 
 // give yields a slide, or what is wrong with a path, unless that was done by another way to it.
-func (w *walk) give(p, real string, err error) bool {
+func (w *walk) give(p, full string, err error) bool {
 	w.found = true
-	if w.given[real] {
+	if w.given[full] {
 		return true
 	}
-	w.given[real] = true
+	w.given[full] = true
 	if err != nil {
 		err = &Error{Op: "open", Path: p, Err: err}
 	}
@@ -85,32 +85,32 @@ func (w *walk) give(p, real string, err error) bool {
 }
 
 // top walks a folder that was named.
-func (w *walk) top(dir, real string) bool {
+func (w *walk) top(dir, full string) bool {
 	w.found, w.entered = false, map[string]bool{}
-	if !w.folder(dir, real, "") {
+	if !w.folder(dir, full, "") {
 		return false
 	}
 	switch {
 	case w.found:
 		return true
 	case len(w.include)+len(w.exclude) > 0:
-		return w.give(dir, real, errNoMatch)
+		return w.give(dir, full, errNoMatch)
 	}
-	return w.give(dir, real, errNoSlides)
+	return w.give(dir, full, errNoSlides)
 }
 
 // folder walks a folder; rel is its path below the top.
-func (w *walk) folder(dir, real, rel string) bool {
-	if w.entered[real] {
+func (w *walk) folder(dir, full, rel string) bool {
+	if w.entered[full] {
 		return true
 	}
-	w.entered[real] = true
+	w.entered[full] = true
 	if anchored(w.include) || anchored(w.exclude) {
-		defer delete(w.entered, real) // by another way other patterns may match; only loops are cut
+		defer delete(w.entered, full) // by another way other patterns may match; only loops are cut
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return w.give(dir, real, err)
+		return w.give(dir, full, err)
 	}
 	if rel != "" && results(entries) {
 		return true
@@ -118,7 +118,7 @@ func (w *walk) folder(dir, real, rel string) bool {
 	parts := partsOfSets(dir, entries)
 	for _, e := range entries {
 		name := e.Name()
-		p, real, rel := filepath.Join(dir, name), filepath.Join(real, name), path.Join(rel, name)
+		p, full, rel := filepath.Join(dir, name), filepath.Join(full, name), path.Join(rel, name)
 		if hidden(name) || matches(w.exclude, rel) {
 			continue
 		}
@@ -129,20 +129,20 @@ func (w *walk) folder(dir, real, rel string) bool {
 				err = errDangling
 			}
 			if err != nil {
-				if !w.give(p, real, err) {
+				if !w.give(p, full, err) {
 					return false
 				}
 				continue
 			}
-			mode, real = info.Mode().Type(), realPath(p)
+			mode, full = info.Mode().Type(), realPath(p)
 		}
 		more := true
 		switch {
 		case parts[folded(name)]:
 		case mode.IsDir():
-			more = w.folder(p, real, rel)
+			more = w.folder(p, full, rel)
 		case mode.IsRegular() && w.wanted(rel):
-			more = w.give(p, real, nil)
+			more = w.give(p, full, nil)
 		}
 		if !more {
 			return false
@@ -162,14 +162,14 @@ func (w *walk) wanted(rel string) bool {
 
 // realPath returns the one path that names a file from anywhere, or path where that cannot be told.
 func realPath(path string) string {
-	real, err := filepath.Abs(path)
+	full, err := filepath.Abs(path)
 	if err == nil {
-		real, err = filepath.EvalSymlinks(real)
+		full, err = filepath.EvalSymlinks(full)
 	}
 	if err != nil {
 		return path
 	}
-	return real
+	return full
 }
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path"
 	"path/filepath"
@@ -228,6 +229,17 @@ func TestFindGoesOnAfterWhatItCannotRead(t *testing.T) {
 	}
 }
 
+// What is no file could be read for ever.
+func TestFindPassesOverWhatIsNoFile(t *testing.T) {
+	dir := tree(t, "a.svs")
+	l, err := net.Listen("unix", filepath.Join(dir, "b.svs"))
+	if err != nil {
+		t.Skip("no sockets here: ", err)
+	}
+	defer l.Close()
+	check(t, slide.FindConfig{}, dir, ".", "a.svs")
+}
+
 func TestFindStopsWhenAsked(t *testing.T) {
 	n := 0
 	for range slide.Find(slide.FindConfig{}, tree(t, "a.svs", "b.svs", "c.svs")) {
@@ -299,12 +311,12 @@ func TestFindTakesEachSlideOnce(t *testing.T) {
 		cfg := rapid.SampledFrom([]slide.FindConfig{{}, {Include: []string{"**/*.svs"}}, {Exclude: []string{"no/such"}}}).Draw(t, "cfg")
 		var got []string
 		for p, err := range slide.Find(cfg, dir) {
-			real, errLink := filepath.EvalSymlinks(p)
+			full, errLink := filepath.EvalSymlinks(p)
 			if err != nil || errLink != nil {
 				t.Fatal(p, err, errLink)
 			}
-			real, _ = filepath.Rel(dir, real)
-			got = append(got, filepath.ToSlash(real))
+			full, _ = filepath.Rel(dir, full)
+			got = append(got, filepath.ToSlash(full))
 		}
 		slices.Sort(got)
 		slices.Sort(slides)

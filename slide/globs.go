@@ -32,7 +32,7 @@ func (c FindConfig) Validate() error {
 			case strings.Trim(p, "./") == "":
 				errs = append(errs, fmt.Errorf("%s %q: give a pattern such as '*.svs' or 'siteA/**'", flag, p))
 			case slices.Contains(strings.Split(p, "/"), ".."):
-				errs = append(errs, fmt.Errorf("%s %q: patterns are of what lies below the folder, leave out the ..", flag, p))
+				errs = append(errs, fmt.Errorf("%s %q: a pattern with .. matches nothing: give one for what lies below the folder", flag, p))
 			case !doublestar.ValidatePattern(p):
 				errs = append(errs, fmt.Errorf("%s %q: not a pattern: close each [ and {, or put a \\ before what is meant as it is", flag, p))
 			}
