@@ -93,6 +93,7 @@ func TestHungReadFailsItsSlide(t *testing.T) {
 					t.Errorf("a later read of %v took %v", at, took)
 				}
 			}
+			synctest.Wait() // also for calls that nobody waits for
 			if n := h.Decodes.Load(); n != 2 {
 				t.Errorf("%d blocks were asked for, want 2", n)
 			}
