@@ -13,6 +13,13 @@
 // the same for the files of a slide together: they are made there, under a lock, and published at once,
 // summary.json last, which says that the rest is there. Until then earlier results stay.
 //
+// Beside the folders of the slides lie the tables of a run: cohort.csv, failures.csv and run.json, see
+// [WriteCohort]. Several processes may write there, and no stage keeps them apart: each table is written
+// under a name of its own, so it is whole, and the last one's stays.
+//
+// All writing goes through a [FileSystem], so that a test can let any operation of a run fail; package
+// sinktest has one that does.
+//
 // # Recovery
 //
 // What is durable of a slide in work is its [Journal], the labels of level 0 as they were committed; the
@@ -27,7 +34,7 @@
 //  6. journal, stage and lock go.
 //
 // A process killed before the end of 5 leaves the journal, and [ResumeStage] goes on from it: the same tiles in
-// the same order, so the same bytes. One killed later leaves a stage that [OpenStage] and Close take away.
+// the same order, so the same bytes. One killed later leaves a stage that [Sweep] takes away.
 // The half-written mask is not used: that would take syncs, checksums and a way back for each format, to save
 // a file of 7 MB for 100 megapixels of nuclei (S2; mask.tif itself is 3 to 10 MB). Until the end of a
 // slide both are on disk. A processor appends 1,380 megapixels a second, and writes 250 of pyramid and

@@ -22,8 +22,8 @@ var Colors = []color.RGBA{
 	{240, 228, 66, 255},
 }
 
-// Unread is the label of pixels that could not be read. It is no class of a model: 254 beside background
-// is far more than any has.
+// Unread is the label of pixels that could not be read. It is no class: a model has 255 of them
+// at most, background among them, and so labels to 254.
 const Unread = 255
 
 var (
