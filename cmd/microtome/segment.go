@@ -103,9 +103,7 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 		return dryRun(p, paths, stdout, stderr, o.json)
 	}
 	total := 0
-	for range paths {
-		total++
-	}
+	paths(func(string, error) bool { total++; return true })
 	talk := newTalker(ctx, stderr, talkOptions{total: total, out: o.Out})
 	defer talk.close()
 	p.Events = pipeline.Tee(talk.events(), printResults(talk.stdout(stdout), o.json))

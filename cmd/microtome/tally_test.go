@@ -45,7 +45,9 @@ func ends(slide string) pipeline.SlideEnd {
 // TestAccount follows runs by events and hours that pass.
 func TestAccount(t *testing.T) {
 	type step = func(*tally, *clock)
-	hours := func(h float64) step { return func(_ *tally, c *clock) { c.advance(time.Duration(h * float64(time.Hour))) } }
+	hours := func(h float64) step {
+		return func(_ *tally, c *clock) { c.advance(time.Duration(h * float64(time.Hour))) }
+	}
 	begin := func(slide string, resumed, todo int) step {
 		return func(t *tally, _ *clock) { t.begin(begins(slide, resumed, todo)) }
 	}
@@ -93,8 +95,8 @@ func TestAccount(t *testing.T) {
 		"failed slides are no work": {
 			4, []step{fail("a", broken), begin("b", 0, 2), begin("c", 0, 2), tiles("c", 1), hours(1), tiles("b", 2), end("b"), fail("c", broken)}, "1 0 2, 3, 1 4 1",
 		},
-		"an interrupted slide did not end": {
-			2, []step{begin("a", 0, 2), hours(1), tiles("a", 1), fail("a", errInterrupted)}, "0 0 0, 0, 0 0 0",
+		"an interrupted slide did not end, its tiles are done": {
+			2, []step{begin("a", 0, 2), hours(1), tiles("a", 1), fail("a", errInterrupted)}, "0 0 0, 0, 0.5 2 4",
 		},
 		"a resumed slide": { // a quarter of a slide in half an hour; a quarter and a whole one are left
 			2, []step{begin("a", 4, 4), hours(0.5), tiles("a", 2)}, "0 0 0, 0.75, 0.5 2 2.5",
