@@ -14,7 +14,7 @@ func printTable(w io.Writer, sum account, out string) {
 	fmt.Fprintf(t, "kept\t%d\n", sum.kept)
 	fmt.Fprintf(t, "failed\t%d\n", sum.failed)
 	if rest := sum.total - sum.all(); rest > 0 {
-		fmt.Fprintf(t, "left\t%d\n", rest)
+		fmt.Fprintf(t, "not done\t%d\n", rest)
 	}
 	if sum.mm2 > 0 {
 		fmt.Fprintf(t, "area\t%s mm²\n", number(sum.mm2))
@@ -26,7 +26,7 @@ func printTable(w io.Writer, sum account, out string) {
 	if sum.mm2PerH > 0 {
 		fmt.Fprintf(t, "mm²/h\t%s\n", number(sum.mm2PerH))
 	}
-	t.Flush()
+	_ = t.Flush()
 	if sum.failed == 0 {
 		return
 	}
@@ -34,7 +34,7 @@ func printTable(w io.Writer, sum account, out string) {
 	for _, f := range sum.failures {
 		fmt.Fprintf(t, "  %s\t%s\t%s\n", f.slide, f.stage, f.why)
 	}
-	t.Flush()
+	_ = t.Flush()
 	if more := sum.failed - len(sum.failures); more > 0 {
 		fmt.Fprintf(w, "  and %d more: see %s\n", more, filepath.Join(out, "failures.csv"))
 	}

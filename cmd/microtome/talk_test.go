@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"regexp"
 	"strings"
@@ -96,6 +97,13 @@ func TestBars(t *testing.T) {
 		"TCGA-A1-A…267B.svs 91 / 100 tiles 0.1 Mpx/s 1 min 30 s left",
 		"c.svs 0 / 3 tiles 0.0 Mpx/s",
 		"0 / 5 slides · 92 slides/h · 367 mm²/h · 2 min 21 s left")
+	for i, line := range s.lines(4) {
+		bar := drawn.FindString(line)
+		full := 1 - float64(strings.Count(bar, "-"))/float64(max(1, len(bar)-2))
+		if want := []float64{0.4, 0.9, 0, 0.25}[i]; math.Abs(full-want) > 0.1 {
+			t.Errorf("%s is full to %.2f, want %.1f", bar, full, want)
+		}
+	}
 
 	e.TileDone(tileOf("a.svs"))
 	e.TileDone(tileOf("a.svs"))
@@ -174,7 +182,7 @@ func TestOneSlide(t *testing.T) {
 	}
 }
 
-// TestStoppingIsSaid by a signal, from its own goroutine, while slides come and go.
+// TestStoppingIsSaid by signals, each from a goroutine of its own, while slides come and go.
 func TestStoppingIsSaid(t *testing.T) {
 	b, s, _ := newTerminal(talkOptions{total: 100, verbose: true})
 	e := pipeline.Tee(b.events(), printResults(b.aside(s), false))
@@ -182,16 +190,14 @@ func TestStoppingIsSaid(t *testing.T) {
 	for i := range 100 {
 		name := fmt.Sprintf("%d.svs", i)
 		e.SlideBegin(begins(name, 0, 1))
-		if i == 50 {
-			signal.Go(func() { b.say("%s", stopping) })
-		}
+		signal.Go(func() { b.say("%s", stopping) })
 		e.TileDone(tileOf(name))
 		e.SlideEnd(ends(name))
 	}
 	signal.Wait()
 	b.close()
 	for what, want := range map[string]int{
-		"microtome: " + stopping + "\n": 1, ": tile (1024,2048)-(2024,3048)\n": 100, ": done in 0s, ": 100, "\nout/": 100, "done       100\n": 1,
+		"microtome: " + stopping + "\n": 100, ": tile (1024,2048)-(2024,3048)\n": 100, ": done in 0s, ": 100, "\nout/": 100, "done       100\n": 1,
 	} {
 		if got := strings.Count(s.String(), what); got != want {
 			t.Errorf("%q was written %d times, not %d", what, got, want)
@@ -206,7 +212,7 @@ func TestTableNamesTenFailures(t *testing.T) {
 		b.events().SlideEnd(pipeline.SlideEnd{Slide: fmt.Sprintf("in/%d.svs", i), Err: io.ErrUnexpectedEOF})
 	}
 	b.close()
-	s.expect(t, "done 0", "kept 0", "failed 13", "left 1", "wall time 0 s", "failed:",
+	s.expect(t, "done 0", "kept 0", "failed 13", "not done 1", "wall time 0 s", "failed:",
 		"0.svs open unexpected EOF", "1.svs open unexpected EOF", "2.svs open unexpected EOF", "3.svs open unexpected EOF",
 		"4.svs open unexpected EOF", "5.svs open unexpected EOF", "6.svs open unexpected EOF", "7.svs open unexpected EOF",
 		"8.svs open unexpected EOF", "9.svs open unexpected EOF", "and 3 more: see out/failures.csv")

@@ -116,6 +116,7 @@ func (t *tally) end(e pipeline.SlideEnd) atWork {
 	}
 	switch {
 	case errors.Is(e.Err, errInterrupted):
+		t.worked.add(a, a.share(a.done))
 	case e.Err != nil:
 		t.ended.failed++
 		if len(t.failures) < failuresKept {

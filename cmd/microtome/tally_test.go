@@ -95,8 +95,8 @@ func TestAccount(t *testing.T) {
 		"failed slides are no work": {
 			4, []step{fail("a", broken), begin("b", 0, 2), begin("c", 0, 2), tiles("c", 1), hours(1), tiles("b", 2), end("b"), fail("c", broken)}, "1 0 2, 3, 1 4 1",
 		},
-		"an interrupted slide did not end": {
-			2, []step{begin("a", 0, 2), hours(1), tiles("a", 1), fail("a", errInterrupted)}, "0 0 0, 0, 0 0 0",
+		"an interrupted slide did not end, its tiles are done": {
+			2, []step{begin("a", 0, 2), hours(1), tiles("a", 1), fail("a", errInterrupted)}, "0 0 0, 0, 0.5 2 4",
 		},
 		"a resumed slide": { // a quarter of a slide in half an hour; a quarter and a whole one are left
 			2, []step{begin("a", 4, 4), hours(0.5), tiles("a", 2)}, "0 0 0, 0.75, 0.5 2 2.5",
