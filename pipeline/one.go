@@ -105,6 +105,8 @@ func (p *Pipeline) mppSource(item Item) string {
 func (p *Pipeline) view(s *slide.Slide, item Item, model unet.Model) (*slide.View, error) {
 	want, own := model.Spec().MPP, p.mpp(item)
 	switch {
+	case p.Config.Level != Auto && item.MPP > 0:
+		return nil, errors.New("the list states an mpp, and --level takes the pixels as they are: leave one of them out")
 	case p.Config.Level != Auto:
 		return s.AtLevel(p.Config.Level)
 	case want > 0:

@@ -1,11 +1,13 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +61,7 @@ func (t *Tables) end(e SlideEnd) {
 	switch {
 	case errors.As(e.Err, &se):
 		n.Failed++
-		f := sink.Failure{Slide: e.Slide, Stage: se.Stage, Err: se.Err.Error()}
+		f := sink.Failure{Slide: e.Slide, Stage: se.Stage, Err: e.Err.Error()}
 		if r := se.Tile; !r.Empty() {
 			f.Tile = fmt.Sprintf("%d %d %d %d", r.Min.X, r.Min.Y, r.Dx(), r.Dy())
 		}
@@ -102,6 +104,8 @@ func (t *Tables) Write(ctx context.Context, err error) error {
 		}
 		return filepath.Join(t.cfg.Out, name)
 	}
+	slices.SortStableFunc(t.rows, func(a, b sink.CohortRow) int { return cmp.Compare(a.Slide, b.Slide) }) // they end in any order
+	slices.SortStableFunc(t.failures, func(a, b sink.Failure) int { return cmp.Compare(a.Slide, b.Slide) })
 	files := t.cfg.files()
 	if err := files.MkdirAll(t.cfg.Out); err != nil {
 		return err

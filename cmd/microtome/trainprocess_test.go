@@ -247,7 +247,7 @@ func TestDiskFullInTraining(t *testing.T) {
 				t.Errorf("%v was left behind, %v", left, err)
 			}
 			if size == "8k" {
-				expectNoFile(t, out)
+				expectNoResult(t, out)
 				return
 			}
 			if _, _, err := train.ReadSettings(out); err != nil {
