@@ -3,6 +3,7 @@ package slide
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -168,10 +169,14 @@ func TestAloneIsAlone(t *testing.T) {
 					tries++
 					running.Add(1)
 					defer running.Add(-1)
-					if tries == 2 {
-						if alone.Add(1); running.Load() != 1 {
+					for range 5 {
+						runtime.Gosched() // so that others come between
+						if tries == 2 && running.Load() != 1 {
 							t.Error("not alone")
 						}
+					}
+					if tries == 2 {
+						alone.Add(1)
 					}
 					if (i+g)%3 != 0 {
 						return silent
