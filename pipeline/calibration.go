@@ -39,7 +39,7 @@ func CalibrationTiles(ctx context.Context, path string, spec unet.Spec, c Calibr
 	if err != nil {
 		return nil, err
 	}
-	found, err := tissue.Find(ctx, v, tissue.Config{Speck: tissue.NewDefaultConfig().Speck, MPP: c.MPP})
+	found, err := tissue.Find(ctx, v, tissue.Config{Speck: dust, MPP: c.MPP})
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,9 @@ type ledger struct {
 // A need is what a slide takes of the memory.
 type need struct{ own, shared int64 }
 
+// or returns what is enough for either.
+func (n need) or(m need) need { return need{max(n.own, m.own), max(n.shared, m.shared)} }
+
 func newLedger(limit int64, most int) *ledger {
 	return &ledger{limit: limit, most: most, changed: make(chan struct{})}
 }

@@ -37,7 +37,7 @@ type subject struct {
 	model    unet.Model
 	view     *slide.View
 	plan     Plan
-	need     need // that is granted
+	granted  need // of the memory of the run
 	tissue   *tissue.Tissue
 	scope    *stages.Scope
 	warnings []string
@@ -167,7 +167,7 @@ func (c *cohort) begin(item Item, model unet.Model) (_ *subject, end SlideEnd) {
 		err = s.plan.Check()
 	}
 	if err == nil && !end.Kept {
-		s.dir, s.need = end.Dir, s.plan.need()
+		s.dir, s.granted = end.Dir, s.plan.room
 		return s, end
 	}
 	if err = errors.Join(err, s.Close()); err != nil {
@@ -220,11 +220,7 @@ func (p *Pipeline) layOut(ctx context.Context, s *subject) error {
 
 func (p *Pipeline) replan(s *subject) error {
 	planner := p.planner(s)
-	granted := s.plan.need()
-	if s.need != (need{}) {
-		granted = s.need
-	}
-	planner.within = &granted
+	planner.within = &s.granted
 	plan, err := planner.plan(s.Slide, s.view)
 	if err == nil {
 		s.plan = plan

@@ -52,6 +52,7 @@ type Plan struct {
 	Limit   int64 // --memory
 
 	tileBytes int64 // of the tiles in flight
+	room      need  // that the slide takes of a run, whatever --workers is: the choice of tiles depends on it
 	tileGiven bool  // --tile was given
 	least     int64 // --memory that would do
 }
@@ -148,12 +149,12 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	if p.below > 0 {
 		cores = slices.DeleteFunc(cores, func(core int) bool { return core >= p.below && core > cores[0] })
 	}
-	slides := 1
+	slides, runs := 1, 1
 	plan.Core = cores[0] // if nothing fits; Check has the last word
 	if alone, ok := p.choose(cores, func(core, workers int) bool { return fit(core, workers, 1) }); ok {
-		plan.Core = alone.core
+		plan.Core, runs = alone.core, alone.runs
 		two, ok := p.choose(cores, func(core, workers int) bool { return fit(core, workers, 2) })
-		if ok && p.Slides != 1 && p.within == nil && two.fewer == alone.fewer && two.cost <= 1.05*alone.cost {
+		if ok && p.Slides != 1 && p.within == nil && two.runs == alone.runs && two.cost <= 1.05*alone.cost {
 			plan.Core, slides = two.core, 2
 		}
 	}
@@ -167,8 +168,11 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	plan.Readers = readers(plan.Workers)
 	spec := p.model.Spec()
 	plan.Halo = spec.Geometry.Input(core + p.Overlap)
-	plan.Tiles, plan.Asked = plan.Grid(spec.Geometry).Len(), p.asked(core)
+	plan.Tiles = plan.Grid(spec.Geometry).Len()
+	plan.Asked, _ = p.asked(core, 1)
 	plan.Memory, plan.tileBytes = p.needs(v, s, core, plan.Workers)
+	planned, _ := p.needs(v, s, core, runs)
+	plan.room = Plan{Memory: planned}.need().or(plan.need())
 	for plan.least = plan.Sum(); plan.least > p.Memory; { // some needs grow with what is given
 		p.Memory = plan.least
 		needs, _ := p.needs(v, s, core, plan.Workers)
@@ -177,19 +181,30 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	return plan, nil
 }
 
-// asked returns how many tiles with cores of an edge the network is asked about.
-func (p planner) asked(core int) int {
-	grid := slide.Grid{Region: p.region, Core: core, Panel: panel}
-	if p.scope == nil {
-		return grid.Len()
-	}
-	n := 0
+// asked returns how many tiles with cores of an edge the network is asked about, and how many pixels it looks at for
+// them one after another, when they are shared out among lanes that are computed side by side.
+func (p planner) asked(core, lanes int) (tiles int, cost float64) {
+	g := p.model.Spec().Geometry
+	grid := Plan{Region: p.region, Core: core, Overlap: p.Overlap}.Grid(g)
+	trim := trims(p.model) && p.Overlap == 0
+	busy := make([]float64, lanes)
 	for t := range grid.All() {
-		if p.scope.Holds(t.Core) {
-			n++
+		if p.scope != nil && !p.scope.Holds(t.Core) {
+			continue
 		}
+		if trim && p.scope != nil {
+			t = p.scope.Trim(t, g)
+		}
+		tiles++
+		next := 0
+		for i := range busy {
+			if busy[i] < busy[next] {
+				next = i
+			}
+		}
+		busy[next] += float64(t.Halo.Dx()) * float64(t.Halo.Dy())
 	}
-	return n
+	return tiles, slices.Max(busy)
 }
 
 // cores returns the edges that tiles may have, ascending: the one that --tile or the model prescribes;
@@ -229,12 +244,11 @@ func (p planner) cores(size image.Point) ([]int, error) {
 	return cores, nil
 }
 
-// A choice is a core, the pixels that one processor computes with it, and how many predictions at a time less than the
-// model wants it goes with.
+// A choice is a core, the pixels that one processor computes with it, and how many predictions at a time it goes with.
 type choice struct {
-	core  int
-	cost  float64
-	fewer int
+	core int
+	cost float64
+	runs int
 }
 
 // choose returns the core with which a run on this machine's processors computes fewest pixels, among
@@ -242,13 +256,11 @@ type choice struct {
 // with as many as fit. Big tiles waste less on overlap, small ones less beyond the slide's edge and the tissue's; the
 // bigger one wins where that is within 5 %. It does not look at --workers: any number of them writes the same bytes.
 func (p planner) choose(cores []int, fits func(core, workers int) bool) (best choice, ok bool) {
-	geometry := p.model.Spec().Geometry
 	wanted := func(core int) int { return unet.InFlight(p.model, core) }
 	lanes := runtime.GOMAXPROCS(0) // tiles that are computed side by side, each as fast as alone
 	if _, ok := p.model.(unet.ParallelModel); ok {
 		lanes = 1
 	}
-	geometry.After += p.Overlap
 	for fewer := range wanted(cores[0]) {
 		least := math.Inf(1)
 		for _, core := range cores[min(1, len(cores)-1):] {
@@ -256,11 +268,9 @@ func (p planner) choose(cores []int, fits func(core, workers int) bool) (best ch
 			if !fits(core, runs) {
 				break
 			}
-			halo := float64(geometry.Input(core))
-			lanes := min(lanes, runs)
-			cost := float64((p.asked(core)+lanes-1)/lanes) * halo * halo
+			_, cost := p.asked(core, min(lanes, runs))
 			if least = min(least, cost); cost <= 1.05*least {
-				best, ok = choice{core, cost, fewer}, true
+				best, ok = choice{core, cost, runs}, true
 			}
 		}
 		if ok {

@@ -158,7 +158,7 @@ func (c *cohort) start(ctx context.Context, item Item, model unet.Model) {
 	}
 	c.began++
 	s.number = c.began
-	leave, err := c.ledger.enter(ctx, s.plan.need())
+	leave, err := c.ledger.enter(ctx, s.granted)
 	if err != nil {
 		end.Err = errors.Join(err, s.Close())
 		c.end(ctx, end)
@@ -228,6 +228,7 @@ func (p *Pipeline) Plan(ctx context.Context, item Item) (Plan, error) {
 		return Plan{}, err
 	}
 	if err := s.plan.Check(); err == nil {
+		s.granted = s.plan.room
 		if err := p.layOut(ctx, s); err != nil {
 			return Plan{}, errors.Join(&StageError{Slide: item.Path, Stage: "tissue", Err: err}, s.Close())
 		}

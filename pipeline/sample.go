@@ -14,6 +14,7 @@ const (
 	sampleGrid    = 1024 // places along the long edge of the slide that are looked at
 	sampleSquares = 64
 	sampleEdge    = 128 // of a square, px of the working resolution
+	dust          = 100 // what is smaller is no tissue to sample, µm²
 )
 
 // forSlide returns a model as it is for the slide.
@@ -31,7 +32,7 @@ func (p *Pipeline) forSlide(ctx context.Context, s *subject, m unet.Model) (unet
 // sample returns RGB pixels of the tissue at the working resolution: of squares spread evenly over it. The same slide always gives
 // the same, wherever the network is asked. own is the size of a pixel of level 0, 0 for what the slide says.
 func (s *subject) sample(ctx context.Context, own float64) ([]byte, error) {
-	found, err := tissue.Find(ctx, s.view, tissue.Config{Recall: tissue.Strict, Speck: tissue.NewDefaultConfig().Speck, MPP: own})
+	found, err := tissue.Find(ctx, s.view, tissue.Config{Recall: tissue.Strict, Speck: dust, MPP: own})
 	if err != nil {
 		return nil, err
 	}

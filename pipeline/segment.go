@@ -32,7 +32,7 @@ func (j job) segment(ctx context.Context) ([]sink.StageTime, error) {
 	core := j.grid.Core
 	edge := j.grid.Before + core + j.grid.After
 	pix, labels, probs := edge*edge*j.model.Spec().Channels, core*core, 0
-	infer := stages.Infer(j.model)
+	infer := stages.Infer(j.model, core)
 	if j.blend != nil {
 		infer, probs = j.blend.Infer, j.blend.Probs()
 	}
@@ -63,13 +63,27 @@ func (j job) segment(ctx context.Context) ([]sink.StageTime, error) {
 
 // tiles gives those that are still to be labelled and that the network is asked about.
 func (j job) tiles() iter.Seq[slide.Tile] {
+	trim := trims(j.model) && j.blend == nil
 	return func(yield func(slide.Tile) bool) {
 		for i := j.commit.Next(); i < j.grid.Len(); i++ {
-			if t := j.grid.At(i); j.commit.Scope.Holds(t.Core) && !yield(t) {
+			t := j.grid.At(i)
+			if !j.commit.Scope.Holds(t.Core) {
+				continue
+			}
+			if trim {
+				t = j.commit.Scope.Trim(t, j.model.Spec().Geometry)
+			}
+			if !yield(t) {
 				return
 			}
 		}
 	}
+}
+
+// trims reports whether tiles of a model may have any size.
+func trims(m unet.Model) bool {
+	_, ok := m.(unet.RectModel)
+	return ok && m.Spec().Input == 0
 }
 
 // times returns how long the workers of each stage were busy. Lease only waits for memory.

@@ -137,7 +137,7 @@ func TestMaskEqualsWholeImage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			slides(t, func(t *testing.T, path string) {
 				m := openModel(t, saveModel(t, a))
-				got, size := readLabels(t, filepath.Join(segmentFile(t, m, path, func(c *Config) { c.Tile = 256 }), maskFile))
+				got, size := readLabels(t, filepath.Join(segmentFile(t, m, path, func(c *Config) { c.Tile, c.Tissue = 256, TissueOff }), maskFile))
 				want := wholeLabels(t, m, path)
 				if len(want) != len(got) {
 					t.Fatalf("%d labels, the slide has %d pixels", len(got), len(want))

@@ -3,6 +3,9 @@ package stages
 import (
 	"context"
 	"image"
+
+	"microtome/slide"
+	"microtome/unet"
 )
 
 // square is the edge of the squares of a Scope, px.
@@ -53,6 +56,23 @@ func (s *Scope) Holds(r image.Rectangle) bool {
 		return !in
 	})
 	return holds
+}
+
+// Trim returns a tile of a network whose tiles need not be square, with no more halo than the part of its core takes
+// that is for the network.
+func (s *Scope) Trim(t slide.Tile, n unet.Geometry) slide.Tile {
+	var part image.Rectangle
+	s.each(t.Core, func(in bool, square image.Rectangle) bool {
+		if in {
+			part = part.Union(square)
+		}
+		return true
+	})
+	part = part.Sub(t.Core.Min)
+	down := func(a int) int { return a - a%n.Stride }
+	part = image.Rect(down(part.Min.X), down(part.Min.Y), down(part.Max.X+n.Stride-1), down(part.Max.Y+n.Stride-1)).Add(t.Core.Min)
+	t.Halo = image.Rect(part.Min.X-n.Before, part.Min.Y-n.Before, part.Max.X+n.After, part.Max.Y+n.After)
+	return t
 }
 
 // Pixels returns how many pixels of the region are for the network, and how many are not.

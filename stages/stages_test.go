@@ -36,7 +36,9 @@ func (r reader) Close() error { return nil }
 // A model adds 1 to the first bytes of its input, or fails.
 type model struct{ err error }
 
-func (m model) Spec() unet.Spec { return unet.Spec{} }
+func (m model) Spec() unet.Spec {
+	return unet.Spec{Geometry: unet.Geometry{Stride: 1, Before: 1, After: 1}}
+}
 func (m model) Bytes(int) int64 { return 0 }
 func (m model) Close() error    { return nil }
 
@@ -93,7 +95,7 @@ func TestStages(t *testing.T) {
 	if !bytes.Equal(p.Pix, bytes.Repeat([]byte{7}, pixBytes)) {
 		t.Errorf("read %v", p.Pix)
 	}
-	m, err := Infer(model{})(ctx, p)
+	m, err := Infer(model{}, 2)(ctx, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +139,7 @@ func TestReadFails(t *testing.T) {
 
 func TestInferFails(t *testing.T) {
 	b := NewBudget(1000)
-	if _, err := Infer(model{errBroken})(context.Background(), leased(t, b)); !errors.Is(err, errBroken) {
+	if _, err := Infer(model{errBroken}, 2)(context.Background(), leased(t, b)); !errors.Is(err, errBroken) {
 		t.Errorf("error %v", err)
 	}
 	holds(t, b, 0)

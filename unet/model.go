@@ -89,6 +89,15 @@ type Model interface {
 	Close() error
 }
 
+// A RectModel also labels tiles that are not square, so that nothing is computed for nobody. A model that runs tiles
+// together, or prepares itself for a size, is none.
+type RectModel interface {
+	Model
+	// PredictRect labels one tile: in holds Input(w) × Input(h) × Channels bytes, out receives w × h labels.
+	// w and h must be multiples of Stride.
+	PredictRect(ctx context.Context, w, h int, in, out []byte) error
+}
+
 // A ParallelModel knows better than others, of which one prediction a processor runs best, how many it wants at a time.
 type ParallelModel interface {
 	Model

@@ -171,25 +171,42 @@ func (e *onnxEngine) Bytes(core int) int64 {
 // Predict labels tiles; see [Model]. On a CPU they run one by one: a batch is no faster there and takes its multiple of
 // memory.
 func (e *onnxEngine) Predict(ctx context.Context, n int, in, out []byte) error {
-	return e.label(ctx, n, in, out, nil)
+	return e.predict(ctx, n, in, out, nil)
 }
 
-// label is Predict of tiles of a slide that these are the statistics of; nil: of each tile by itself.
-func (e *onnxEngine) label(ctx context.Context, n int, in, out []byte, statistics []float32) error {
+// predict is Predict of tiles of a slide that these are the statistics of; nil: of each tile by itself.
+func (e *onnxEngine) predict(ctx context.Context, n int, in, out []byte, statistics []float32) error {
 	core, err := e.spec.tiles(n, len(in), len(out))
 	if err != nil {
 		return err
 	}
+	return e.label(ctx, n, core, core, in, out, statistics)
+}
+
+// PredictRect labels a tile that is not square; see [RectModel].
+func (e *onnxEngine) PredictRect(ctx context.Context, w, h int, in, out []byte) error {
+	return e.predictRect(ctx, w, h, in, out, nil)
+}
+
+func (e *onnxEngine) predictRect(ctx context.Context, w, h int, in, out []byte, statistics []float32) error {
+	if err := e.spec.check(w, h, len(in), len(out)); err != nil {
+		return err
+	}
+	return e.label(ctx, 1, w, h, in, out, statistics)
+}
+
+// label labels n tiles with cores of w × h pixels.
+func (e *onnxEngine) label(ctx context.Context, n, w, h int, in, out []byte, statistics []float32) (err error) {
 	each := 1 // tiles a run
 	if e.together && (!e.spec.PerSlide || statistics != nil) {
 		each = n
 	}
 	for i := 0; i < n; i += each {
-		pixels, labels := in[i*(len(in)/n):][:each*(len(in)/n)], out[i*core*core:][:each*core*core]
+		pixels, labels := in[i*(len(in)/n):][:each*(len(in)/n)], out[i*w*h:][:each*w*h]
 		if e.labels == nil {
-			err = e.choose(ctx, each, core, pixels, labels, statistics)
+			err = e.choose(ctx, each, w, h, pixels, labels, statistics)
 		} else {
-			err = predict(ctx, e, e.labels, each, core, core, pixels, labels, statistics, ort.NewShape(int64(each), int64(core), int64(core)))
+			err = predict(ctx, e, e.labels, each, w, h, pixels, labels, statistics, ort.NewShape(int64(each), int64(h), int64(w)))
 		}
 		if err == nil && e.spec.Logits > max(len(e.spec.Classes), 2) {
 			err = e.checkLabels(labels)
@@ -212,7 +229,7 @@ func (e *onnxEngine) checkLabels(labels []byte) error {
 }
 
 // choose labels n tiles of a run by their logits.
-func (e *onnxEngine) choose(ctx context.Context, n, core int, in, out []byte, statistics []float32) error {
+func (e *onnxEngine) choose(ctx context.Context, n, w, h int, in, out []byte, statistics []float32) error {
 	buffer, _ := e.logits.Get().(*[]float32)
 	if buffer == nil {
 		buffer = new([]float32)
@@ -220,12 +237,12 @@ func (e *onnxEngine) choose(ctx context.Context, n, core int, in, out []byte, st
 	defer e.logits.Put(buffer)
 	channels := e.spec.Logits
 	*buffer = grown(*buffer, channels*len(out))
-	shape := ort.NewShape(int64(n), int64(channels), int64(core), int64(core))
-	if err := predict(ctx, e, e.floats, n, core, core, in, *buffer, statistics, shape); err != nil {
+	shape := ort.NewShape(int64(n), int64(channels), int64(h), int64(w))
+	if err := predict(ctx, e, e.floats, n, w, h, in, *buffer, statistics, shape); err != nil {
 		return err
 	}
 	for i := range n {
-		e.spec.Labels((*buffer)[i*channels*core*core:], out[i*core*core:][:core*core])
+		e.spec.Labels((*buffer)[i*channels*w*h:], out[i*w*h:][:w*h])
 	}
 	return nil
 }

@@ -88,7 +88,12 @@ func (e *onnxEngine) forSlide(n Normalisation) Engine { return &slideView{e, n.v
 
 // Predict labels tiles; see [Model].
 func (v *slideView) Predict(ctx context.Context, n int, in, out []byte) error {
-	return v.label(ctx, n, in, out, v.statistics)
+	return v.predict(ctx, n, in, out, v.statistics)
+}
+
+// PredictRect labels a tile that is not square; see [RectModel].
+func (v *slideView) PredictRect(ctx context.Context, w, h int, in, out []byte) error {
+	return v.predictRect(ctx, w, h, in, out, v.statistics)
 }
 
 // Logits gives the network's output before the choice of a class; see [LogitsModel].

@@ -58,8 +58,8 @@ type Config struct {
 }
 
 // NewDefaultConfig returns a configuration that would rather keep glass than lose tissue: a margin of
-// 50 µm, specks below 100 µm² (a cell or two), holes up to 0.05 mm² (a quarter of a mm across).
-func NewDefaultConfig() Config { return Config{Margin: 50, Speck: 100, Hole: 50_000} }
+// 50 µm, specks below 25 µm² (the smallest of nuclei), holes up to 0.05 mm² (a quarter of a mm across).
+func NewDefaultConfig() Config { return Config{Margin: 50, Speck: 25, Hole: 50_000} }
 
 // Validate reports all that is wrong with c.
 func (c Config) Validate() error {

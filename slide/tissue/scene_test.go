@@ -273,7 +273,7 @@ func TestScenes(t *testing.T) {
 	}
 }
 
-// Dust of one cell is dropped, two cells of blood side by side are not; a hole is filled up to the stated area.
+// With specks of up to 100 µm² dust of one cell is dropped, two cells of blood side by side are not; a hole is filled up to the stated area.
 func TestSpecksAndHoles(t *testing.T) {
 	dust, blood := inside(1000, 1000, 1006, 1006), inside(2000, 1000, 2016, 1016)
 	small, large := ellipse(3000, 2000, 100, 100), ellipse(4200, 2000, 300, 300)
@@ -281,7 +281,7 @@ func TestSpecksAndHoles(t *testing.T) {
 		return dust(x, y) || blood(x, y) || inside(2600, 1400, 4800, 2600)(x, y) && !small(x, y) && !large(x, y)
 	}}
 	cfg := tissue.NewDefaultConfig()
-	cfg.Margin = 0
+	cfg.Margin, cfg.Speck = 0, 100
 	found := find(t, s.view(t), cfg)
 	for _, c := range []struct {
 		name string
