@@ -3,7 +3,7 @@
 //	slide.Tile ─Lease→ Patch ─Read→ Patch ─Infer→ Mask ─Order.Next→ Masks ─Scope.Clear→ Masks ─Commit.Write→ journal, pyramid
 //
 // A [Scope] says which squares of a slide are for the network; tiles without any are left out, and the
-// labels that a tile has beside its squares are cleared. [Commit] puts everything into one sequence: tiles of an interrupted run, those that
+// labels that a tile has beside its squares are cleared; [Scope.Trim] takes off the halo that nobody needs. [Commit] puts everything into one sequence: tiles of an interrupted run, those that
 // the network labels, and background for those that were left out.
 //
 // A network that no margin makes seam-free takes [Blend.Infer] in place of Infer, and [Blend.Add] before Clear.
