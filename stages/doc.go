@@ -1,8 +1,13 @@
 // Package stages holds the steps that a tile goes through, each a plain function:
 //
-//	slide.Tile ─Lease→ Patch ─Read→ Patch ─Infer→ Mask ─Order.Next→ Masks ─Write→ sink.Pyramid
+//	slide.Tile ─Lease→ Patch ─Read→ Patch ─Infer→ Mask ─Order.Next→ Masks ─Scope.Clear→ Masks ─Commit.Write→ journal, pyramid
 //
-// A network that no margin makes seam-free takes [Blend.Infer] in place of Infer, and [Blend.Add] before Write.
+// A [Scope] says which squares of a slide are for the network; tiles without any are left out, and the
+// labels that a tile has beside its squares are cleared; [Scope.Trim] takes off the halo that nobody needs. [Commit] puts everything into one sequence: tiles of an interrupted run, those that
+// the network labels, and background for those that were left out.
+//
+// A network that no margin makes seam-free takes [Blend.Infer] in place of Infer, and [Blend.Add] before Clear.
+// [Mark] labels what the network decided by pixels that could not be read.
 //
 // A stage is a [Func]. It starts no goroutines, logs nothing and knows nothing of the steps beside it;
 // package pipeline runs the stages concurrently and joins them with channels.
