@@ -182,6 +182,7 @@ func (c *cohort) one(ctx context.Context, s *subject) (summary *sink.Summary, er
 		if p := recover(); p != nil {
 			err = newPanicError(p)
 		}
+		err = c.becauseGone(s, err)
 		var se *StageError
 		if err != nil && !errors.As(err, &se) {
 			err = &StageError{Slide: s.given, Stage: "commit", Err: err}
@@ -256,6 +257,20 @@ func identify(path string) (id identity, err error) {
 	id.bytes, id.modified = info.Size(), info.ModTime()
 	id.fingerprint, err = sink.Fingerprint(path)
 	return id, err
+}
+
+// becauseGone puts the better reason in place of an error of reading a slide: its file is gone, or another one by now.
+func (p *Pipeline) becauseGone(s *subject, err error) error {
+	var bad *slide.Error
+	if !errors.As(err, &bad) || errors.Is(err, slide.ErrTimeout) {
+		return err
+	}
+	gone := p.same(s)
+	var se *StageError
+	if gone == nil || !errors.As(err, &se) {
+		return cmp.Or(gone, err)
+	}
+	return &StageError{Slide: se.Slide, Stage: se.Stage, Tile: se.Tile, Err: gone}
 }
 
 // same fails when the slide's file is no longer what it was when it was opened: the mask would be of both.

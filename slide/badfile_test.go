@@ -72,10 +72,15 @@ func TestOpenRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var picture bytes.Buffer
+	if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 9, 9))); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		content string
 		helps   string
 	}{
+		"picture.svs":    {picture.String(), "a picture (PNG): give the file the ending of what it is"},
 		"text.svs":       {"dear reader", "OpenSlide does not recognise it"},
 		"text.tif":       {"dear reader", "not an image"},
 		"text.png":       {"3 4\nfive six", "not an image"},

@@ -49,6 +49,19 @@ func TestGridProperties(t *testing.T) {
 		}
 		covered := map[image.Point]int{}
 		tiles := slices.Collect(g.All())
+		var cores []image.Rectangle // panel by panel, in each row by row
+		for left := 0; left < g.Region.Dx(); left += g.Panel * g.Core {
+			for y := 0; y < g.Region.Dy(); y += g.Core {
+				for x := left; x < min(left+g.Panel*g.Core, g.Region.Dx()); x += g.Core {
+					cores = append(cores, image.Rect(x, y, x+g.Core, y+g.Core).Add(at).Intersect(g.Region))
+				}
+			}
+		}
+		for i, core := range cores {
+			if got := g.At(i); got != tiles[i] || got.Core != core {
+				t.Fatalf("tile %d is %v, of all %v, want %v", i, got, tiles[i], core)
+			}
+		}
 		if len(tiles) != g.Len() {
 			t.Fatalf("%d tiles, Len says %d", len(tiles), g.Len())
 		}

@@ -50,6 +50,9 @@ func openFile(path string) (*fileReader, error) {
 		return openOpenSlide(path, loader)
 	case only && !hasOpenSlide():
 		return nil, errors.New("this libvips was built without OpenSlide: install libvips with OpenSlide, see microtome doctor")
+	case only && loader != "" && !strings.Contains(loader, "Tiff"): // of a slide that is damaged, TIFF remains
+		kind := strings.TrimSuffix(strings.TrimPrefix(loader, "VipsForeignLoad"), "File")
+		return nil, fmt.Errorf("this is no slide of a scanner but a picture (%s): give the file the ending of what it is, or copy the slide again", strings.ToUpper(kind))
 	case only:
 		return nil, errors.New("damaged, truncated or not a slide: OpenSlide does not recognise it; copy it again from the scanner")
 	case loader == "":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"image"
+	"math"
 	"slices"
 	"sort"
 	"sync"
@@ -62,6 +63,24 @@ func (s *Slide) Unread() (blocks int) {
 	s.unread.mu.Lock()
 	defer s.unread.mu.Unlock()
 	return len(s.unread.blocks)
+}
+
+// UnreadAreas returns where the blocks of all levels lie that could not be decoded so far, in pixels of level 0,
+// rounded outward and in no order.
+func (s *Slide) UnreadAreas() (areas []image.Rectangle) {
+	if s.unread == nil {
+		return nil
+	}
+	s.unread.mu.Lock()
+	defer s.unread.mu.Unlock()
+	for key := range s.unread.blocks {
+		l := s.info.Levels[key.level]
+		at := func(column, block int) float64 { return float64(column*block) * l.Downsample }
+		areas = append(areas, image.Rect(
+			int(at(key.x, l.Block.X)), int(at(key.y, l.Block.Y)), int(math.Ceil(at(key.x+1, l.Block.X))), int(math.Ceil(at(key.y+1, l.Block.Y))),
+		).Intersect(image.Rectangle{Max: s.info.Levels[0].Size}))
+	}
+	return areas
 }
 
 // Unread returns the pixels of the view, as rectangles within it, that blocks which could not be decoded

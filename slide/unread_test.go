@@ -161,6 +161,30 @@ func TestUnreadBlockIsTriedOnce(t *testing.T) {
 	}
 }
 
+// Where on the slide blocks of any level lie is told in pixels of level 0.
+func TestUnreadAreas(t *testing.T) {
+	fake := slidetest.NewFake(slidetest.Noise, image.Pt(101, 90), image.Pt(30, 20), 1, 4)
+	fake.Before = func(level, x, y int) error {
+		if level == 0 && x == 1 && y == 2 || level == 1 && x == 0 && y == 1 {
+			return errBlock
+		}
+		return nil
+	}
+	s := slide.New(fake, slide.Config{Unread: true})
+	for level := range 2 {
+		v := must(s.AtLevel(level))
+		read(t, v, image.Rectangle{Max: v.Size()})
+	}
+	got := s.UnreadAreas()
+	slices.SortFunc(got, func(a, b image.Rectangle) int { return a.Min.Y - b.Min.Y })
+	if want := []image.Rectangle{image.Rect(30, 40, 60, 60), image.Rect(0, 80, 101, 90)}; !slices.Equal(got, want) {
+		t.Errorf("unread are %v, want %v", got, want)
+	}
+	if got := slide.New(fake, slide.Config{}).UnreadAreas(); got != nil {
+		t.Errorf("%v of a slide of which none may be", got)
+	}
+}
+
 // A failure that is not the block's fails the read.
 func TestUnreadIsForDamageOnly(t *testing.T) {
 	for _, cause := range []error{context.Canceled, context.DeadlineExceeded, slide.ErrTimeout} {

@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 		"stripes":      drawStripes,
 		"foreign":      exportForeign,
 		"engine-alone": engineAlone,
+		"faulty":       faulty,
 		"stuck":        stuck,
 	})
 }

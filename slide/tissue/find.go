@@ -2,6 +2,8 @@ package tissue
 
 import (
 	"context"
+	"image"
+	"math"
 
 	"microtome/internal/raster"
 	"microtome/slide"
@@ -23,6 +25,7 @@ func Find(ctx context.Context, v *slide.View, cfg Config) (*Tissue, error) {
 	micron := t.cell * mpp // edge of a cell
 	t.detect(picture, cfg, micron)
 	seen := t.clone()
+	t.take(v.Slide().UnreadAreas())
 	t.fillHoles(cfg.Hole / (micron * micron))
 	t.grow(cfg.Margin / micron)
 	t.Found.Value = float64(t.count()) / float64(len(t.on))
@@ -31,6 +34,19 @@ func Find(ctx context.Context, v *slide.View, cfg Config) (*Tissue, error) {
 		return t, nil
 	}
 	return t, t.focus(ctx, v.Slide(), seen, mpp)
+}
+
+// take turns on the cells of parts of the slide, in pixels of level 0. What could not be read is shown white, as
+// glass is, but nobody knows what is there.
+func (t *Tissue) take(areas []image.Rectangle) {
+	for _, r := range areas {
+		x1, y1 := int(math.Ceil(float64(r.Max.X)/t.cell)), int(math.Ceil(float64(r.Max.Y)/t.cell))
+		for y := int(float64(r.Min.Y) / t.cell); y < y1; y++ {
+			for x := int(float64(r.Min.X) / t.cell); x < x1; x++ {
+				t.on[y*t.w+x] = true
+			}
+		}
+	}
 }
 
 // detect turns on the cells that are tissue themselves, without margin.
