@@ -344,6 +344,11 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 	if _, err := os.Stat(filepath.Join(s.dir, summaryFile)); err == nil && !c.Config.Force {
 		return nil, fmt.Errorf("another microtome has just written %s: run again to keep it", s.dir)
 	}
+	if !c.Config.Force {
+		if err := c.tidy(s.dir); err != nil {
+			return nil, err
+		}
+	}
 	picture, err := s.picture(ctx) // first: a slide that cannot be shown should fail before the work
 	if err != nil {
 		return nil, &StageError{Stage: "overlay", Err: err}
@@ -394,6 +399,17 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 		return nil, err
 	}
 	return summary, stage.Publish(maskFile, overlayFile, summaryFile)
+}
+
+// tidy removes files under final names from a folder without a summary: of a run that was killed while it published. When
+// this one ends early and takes its stage away, nothing would tell that they are ours.
+func (p *Pipeline) tidy(dir string) error {
+	for _, name := range []string{maskFile, overlayFile} {
+		if err := p.Config.files().Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // worthKeeping reports whether what a slide's run has done is of use to another after an error. When the slide itself is

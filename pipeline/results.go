@@ -47,10 +47,11 @@ func (r *results) claim(path, fingerprint string) (dir string, kept *sink.Summar
 		if r.claimed[dir] {
 			continue
 		}
+		strange := foreign(dir) // before: another process may be just about to publish the summary
 		old, err := sink.ReadSummary(filepath.Join(dir, summaryFile))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			if !r.force && foreign(dir) {
+			if !r.force && strange {
 				return "", nil, fmt.Errorf("%s holds a %s or %s without a %s: give --force to replace it, or another -o", dir, maskFile, overlayFile, summaryFile)
 			}
 			r.claimed[dir] = true
@@ -77,11 +78,11 @@ func (r *results) claim(path, fingerprint string) (dir string, kept *sink.Summar
 }
 
 // foreign reports whether a folder without a summary holds files of the names of ours that no run of
-// ours has left: a run that was killed while it published leaves its stage, with the summary.
+// ours has left: a run that was killed while it published, or could not take back what it had, leaves its stage.
 func foreign(dir string) bool {
 	exists := func(name string) bool {
 		_, err := os.Lstat(filepath.Join(dir, name))
 		return err == nil
 	}
-	return (exists(maskFile) || exists(overlayFile)) && !exists(filepath.Join(sink.PartialDir, summaryFile))
+	return (exists(maskFile) || exists(overlayFile)) && !exists(sink.PartialDir)
 }

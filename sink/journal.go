@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -93,10 +94,23 @@ func (h JournalHeader) differs(was JournalHeader) *Restart {
 	for i := range a.NumField() {
 		was, is := fmt.Sprint(a.Field(i)), fmt.Sprint(b.Field(i)) // floats in full
 		if was != is {
+			if old, ok := a.Field(i).Interface().([]string); ok { // the one that differs
+				was, is = firstOther(old, h.Arguments), firstOther(h.Arguments, old)
+			}
 			return &Restart{a.Type().Field(i).Tag.Get("json"), was, is}
 		}
 	}
 	return nil
+}
+
+// firstOther returns the first of some arguments that stands at another place in others, or not at all.
+func firstOther(some, others []string) string {
+	for i, a := range some {
+		if i >= len(others) || others[i] != a {
+			return a
+		}
+	}
+	return "none"
 }
 
 // A Record is a finished tile. Rect is its place in the mask; the rows of Labels are Stride bytes apart.
@@ -143,6 +157,13 @@ func openJournal(fsys FileSystem, path string, h JournalHeader, held func() erro
 		if j.restart == nil {
 			return j, nil
 		}
+		torn, err := j.torn()
+		if err != nil {
+			return nil, also(fmt.Errorf("%w: give --force to start this slide over", err), j.file.Close())
+		}
+		if torn {
+			j.restart = nil
+		}
 		// A new file: a process that has lost the stage without knowing writes on in the old one.
 		if err := also(j.file.Close(), fsys.Remove(path)); err != nil {
 			return nil, advise(err)
@@ -161,21 +182,40 @@ func openJournal(fsys FileSystem, path string, h JournalHeader, held func() erro
 
 // begin writes the header, durably.
 func (j *Journal) begin(fsys FileSystem) error {
-	text, err := json.Marshal(j.header)
+	start, err := j.start()
 	if err != nil {
 		return err
 	}
-	j.pos, j.sum = 0, 0
-	if err := j.writeAt([]byte(journalLine)); err != nil {
-		return err
-	}
-	j.frame = append(append(j.frame[:0], make([]byte, frameHead)...), text...)
-	if err := j.writeFrame(); err != nil {
+	j.pos = 0
+	if err := j.writeAt(start); err != nil {
 		return err
 	}
 	j.first, j.firstSum = j.pos, j.sum
 	j.synced = time.Now()
 	return also(j.file.Sync(), fsys.SyncDir(filepath.Dir(j.path)))
+}
+
+// start returns what a journal of the header begins with.
+func (j *Journal) start() ([]byte, error) {
+	text, err := json.Marshal(j.header)
+	if err != nil {
+		return nil, err
+	}
+	j.frame = append(append(j.frame[:0], make([]byte, frameHead)...), text...)
+	j.sum = 0
+	j.sum = j.seal()
+	return append([]byte(journalLine), j.frame...), nil
+}
+
+// torn reports whether the file is that of a process of the same work that was killed before its header was whole.
+// There was no tile then.
+func (j *Journal) torn() (bool, error) {
+	start, err := j.start()
+	if err != nil {
+		return false, err
+	}
+	is, err := io.ReadAll(io.LimitReader(j.from(0), int64(len(start))))
+	return len(is) < len(start) && bytes.HasPrefix(start, is), err
 }
 
 // scan reads a journal that is there to the last whole tile and cuts off the rest. It sets restart when
@@ -422,14 +462,20 @@ func (j *Journal) append(rec Record) error {
 
 // writeFrame writes what stands in frame behind room for length and checksum.
 func (j *Journal) writeFrame() error {
-	le.PutUint32(j.frame, uint32(len(j.frame)-frameHead))
-	sum := crc32.Update(crc32.Update(j.sum, castagnoli, j.frame[:4]), castagnoli, j.frame[frameHead:])
-	le.PutUint32(j.frame[4:], sum)
+	sum := j.seal()
 	if err := j.writeAt(j.frame); err != nil {
 		return err
 	}
 	j.sum = sum
 	return nil
+}
+
+// seal sets length and checksum of the frame, which it returns.
+func (j *Journal) seal() (sum uint32) {
+	le.PutUint32(j.frame, uint32(len(j.frame)-frameHead))
+	sum = crc32.Update(crc32.Update(j.sum, castagnoli, j.frame[:4]), castagnoli, j.frame[frameHead:])
+	le.PutUint32(j.frame[4:], sum)
+	return sum
 }
 
 // writeAt writes at the end of the journal.

@@ -14,6 +14,8 @@ import (
 // A Faulty is [sink.Disk] with faults in the way of what is done on it, which it counts. It does not wait
 // for the disk: no test can tell what a sync did. It is safe for concurrent use.
 type Faulty struct {
+	Before func() // is called before each operation, where it is set
+
 	mu     sync.Mutex
 	faults []Fault
 	seen   []int // operations that each fault counts, by now
@@ -91,6 +93,9 @@ func (f *Faulty) Closed() error {
 
 // do counts an operation and returns the fault that hits it, if any.
 func (f *Faulty) do(kind, path string) (hit *Fault) {
+	if f.Before != nil {
+		f.Before()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	op := Operation{kind, path}
