@@ -61,7 +61,10 @@ func (p *Pipeline) open(item Item, model unet.Model) (_ *subject, err error) {
 			err = &StageError{Slide: item.Path, Stage: "plan", Err: errors.Join(err, s.Close())}
 		}
 	}()
-	sub := &subject{Slide: s, item: item, given: item.Path, path: item.Path, model: model}
+	sub := &subject{Slide: s, item: item, given: item.Path, model: model}
+	if sub.path, err = absolute(item.Path); err != nil {
+		return nil, err
+	}
 	if sub.view, err = p.view(s, item, model); err != nil {
 		return nil, err
 	}
@@ -148,9 +151,6 @@ func (c *cohort) begin(item Item, model unet.Model) (_ *subject, end SlideEnd) {
 	}
 	stage := "open"
 	s.identity, err = inTime(c.Config.ReadTimeout, item.Path, func() (identity, error) { return identify(item.Path) })
-	if err == nil {
-		s.path, err = absolute(item.Path)
-	}
 	if err == nil {
 		stage = "plan"
 		end.Dir, end.Summary, err = c.results.claim(s.path, s.identity.fingerprint)
@@ -384,6 +384,9 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 	if err != nil {
 		return nil, err
 	}
+	if summary.Coverage.Unread > 0 {
+		c.warn(s.given, summary.Warnings[len(summary.Warnings)-1])
+	}
 	summary.Started, summary.Stages, summary.Resumed = started.UTC(), times, resumed
 	if normalisation != nil {
 		summary.Model.Normalisation = (*sink.Normalisation)(normalisation)
@@ -548,6 +551,9 @@ func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid) (*sink.Summary, er
 		area(sink.Unread, "unread")
 		cover.Unread = counts[sink.Unread]
 		cover.Inferred -= cover.Unread
+	}
+	if cover.Unread > 0 {
+		sum.Warnings = append(sum.Warnings, fmt.Sprintf("%d pixels have the label %d, since the slide cannot be read there: copy it again", cover.Unread, sink.Unread))
 	}
 	if cover.Unread > cover.Inferred {
 		return nil, &slide.Error{Op: "read", Path: s.given, Err: fmt.Errorf("%d of %d pixels could not be read: copy the slide again", cover.Unread, cover.Unread+cover.Inferred)}

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"microtome/unet"
 )
@@ -51,12 +52,14 @@ type cohort struct {
 
 	mu     sync.Mutex // of events, which come one at a time, and of what they count
 	ended  RunError
+	full   bool // there is no space left for results
 	atWork sync.WaitGroup
 }
 
 // Run segments slides, each once however often it is named. Several are at work at a time, as many as fit into
 // the memory: the next ones fill what the last tiles of one, and the opening and closing of its files, leave idle. A slide
-// that fails is reported by SlideEnd and the run goes on; at the end a *RunError says how many did. When ctx ends,
+// that fails is reported by SlideEnd and the run goes on, unless it was for want of space; at the end a *RunError says
+// how many did. When ctx ends,
 // Run stops within the current tiles and returns the cause of ctx; what is done of the slides at work is kept for a run
 // that goes on.
 func (p *Pipeline) Run(ctx context.Context, items iter.Seq2[Item, error]) error {
@@ -96,7 +99,7 @@ func (c *cohort) each(ctx context.Context, items iter.Seq2[Item, error]) (err er
 	}()
 	seen := map[Item]bool{}
 	for item, err := range items {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || c.isFull() {
 			return nil
 		}
 		if err != nil {
@@ -185,8 +188,16 @@ func (c *cohort) end(ctx context.Context, e SlideEnd) {
 	if e.Err != nil {
 		c.ended.Failed++
 		c.ended.First = cmp.Or(c.ended.First, e.Err)
+		c.full = c.full || errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT)
 	}
 	c.Events.slideEnd(e)
+}
+
+// isFull reports whether a slide has failed for want of space: others would fail as well.
+func (c *cohort) isFull() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.full
 }
 
 func (c *cohort) warn(slide, text string) {

@@ -121,8 +121,14 @@ func (t *Tables) Write(ctx context.Context, err error) error {
 	if err := files.MkdirAll(t.cfg.Out); err != nil {
 		return err
 	}
+	cohort := func() error {
+		if len(t.rows) == 0 { // an earlier run's may still be wanted
+			return nil
+		}
+		return sink.WriteCohort(files, path("cohort.csv"), t.rows)
+	}
 	return errors.Join(
-		sink.WriteCohort(files, path("cohort.csv"), t.rows),
+		cohort(),
 		sink.WriteFailures(files, path("failures.csv"), t.failures),
 		sink.WriteRun(files, path("run.json"), t.run),
 	)

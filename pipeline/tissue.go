@@ -56,7 +56,7 @@ func (s *subject) tissueSource(c Config) string {
 	if c.Overlap > 0 {
 		return TissueOff
 	}
-	return strings.ReplaceAll(c.Tissue, slideName, resultName(s.given))
+	return strings.ReplaceAll(c.Tissue, slideName, resultName(s.path))
 }
 
 func isGeoJSON(path string) bool {

@@ -50,29 +50,46 @@ func WriteOverlay(fsys FileSystem, path string, slide *image.RGBA, mask *Overvie
 	if outline != nil && outline.Rect.Size() != size {
 		return fmt.Errorf("outline of %v for a picture of %v pixels", outline.Rect.Size(), size)
 	}
-	label := func(x, y int) byte {
-		mx, my := x*mask.Size.X/size.X, y*mask.Size.Y/size.Y
-		return mask.Pix[my*mask.Size.X+mx]
+	if size.X < 1 || size.Y < 1 {
+		return fmt.Errorf("overlay of a picture of %v pixels", size)
 	}
 	out := image.NewRGBA(image.Rectangle{Max: size})
+	columns := make([]int, size.X) // of the mask
+	for x := range columns {
+		columns[x] = x * mask.Size.X / size.X
+	}
+	row := func(labels []byte, y int) []byte {
+		y = min(max(y, 0), size.Y-1)
+		from := mask.Pix[y*mask.Size.Y/size.Y*mask.Size.X:][:mask.Size.X]
+		for x, at := range columns {
+			labels[x] = from[at]
+		}
+		return labels
+	}
+	above, here, below := make([]byte, size.X), row(make([]byte, size.X), 0), row(make([]byte, size.X), 0)
 	for y := range size.Y {
-		for x := range size.X {
-			c := slide.RGBAAt(slide.Rect.Min.X+x, slide.Rect.Min.Y+y)
-			if outline != nil {
-				c = blend(c, outlineColor, int(outline.AlphaAt(outline.Rect.Min.X+x, outline.Rect.Min.Y+y).A)*200/255)
-			}
-			if l := label(x, y); l != 0 {
-				tint := 90
-				if l == Unread && (x+y)%8 < 4 {
-					tint = 220
+		above, here, below = here, below, row(above, y+1)
+		line := out.Pix[y*out.Stride:][:4*size.X]
+		copy(line, slide.Pix[slide.PixOffset(slide.Rect.Min.X, slide.Rect.Min.Y+y):])
+		if outline != nil {
+			for x, a := range outline.Pix[y*outline.Stride:][:size.X] {
+				if a != 0 {
+					lay(line[4*x:], outlineColor, int(a)*200/255)
 				}
-				if x > 0 && label(x-1, y) != l || y > 0 && label(x, y-1) != l ||
-					x+1 < size.X && label(x+1, y) != l || y+1 < size.Y && label(x, y+1) != l {
-					tint = 255
-				}
-				c = blend(c, ColorOf(l), tint)
 			}
-			out.SetRGBA(x, y, c)
+		}
+		for x, l := range here {
+			if l == 0 {
+				continue
+			}
+			tint := 90
+			if l == Unread && (x+y)%8 < 4 {
+				tint = 220
+			}
+			if above[x] != l || below[x] != l || here[max(x-1, 0)] != l || here[min(x+1, size.X-1)] != l {
+				tint = 255
+			}
+			lay(line[4*x:], ColorOf(l), tint)
 		}
 	}
 	var buf bytes.Buffer
@@ -83,8 +100,10 @@ func WriteOverlay(fsys FileSystem, path string, slide *image.RGBA, mask *Overvie
 	return writeFile(fsys, path, buf.Bytes())
 }
 
-// blend lays part/255 of b over a.
-func blend(a, b color.RGBA, part int) color.RGBA {
-	mix := func(a, b uint8) uint8 { return uint8((int(a)*(255-part) + int(b)*part + 127) / 255) }
-	return color.RGBA{mix(a.R, b.R), mix(a.G, b.G), mix(a.B, b.B), 255}
+// lay lays part/255 of a colour over a pixel.
+func lay(pixel []byte, c color.RGBA, part int) {
+	for i, v := range [3]uint8{c.R, c.G, c.B} {
+		pixel[i] = uint8((int(pixel[i])*(255-part) + int(v)*part + 127) / 255)
+	}
+	pixel[3] = 255
 }

@@ -26,7 +26,7 @@ func drawOverlay(t *testing.T, mask string, size image.Point) string {
 	name := map[color.RGBA]byte{grey: '.'}
 	for label := byte(1); label < 8; label++ {
 		name[ColorOf(label)] = 'A' + label - 1
-		name[blend(grey, ColorOf(label), 90)] = 'a' + label - 1
+		name[blended(grey, ColorOf(label), 90)] = 'a' + label - 1
 	}
 	var rows []string
 	for y := range size.Y {
@@ -241,4 +241,11 @@ func TestColorOf(t *testing.T) {
 	if c := ColorOf(Unread); c.A != 255 || seen[c] {
 		t.Errorf("unread has colour %v", c)
 	}
+}
+
+// blended is part/255 of b over a.
+func blended(a, b color.RGBA, part int) color.RGBA {
+	pixel := []byte{a.R, a.G, a.B, a.A}
+	lay(pixel, b, part)
+	return color.RGBA{pixel[0], pixel[1], pixel[2], pixel[3]}
 }

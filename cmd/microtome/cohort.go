@@ -31,18 +31,31 @@ func (c choice) entries(args []string) (all []entry, shard pipeline.Shard, notes
 	if shard, err = c.part(&notes); err != nil {
 		return nil, shard, nil, err
 	}
+	seen := map[pipeline.Item]bool{}
 	add := func(item pipeline.Item, err error) {
-		if shard.Has(item.Path) {
+		one := item
+		if full, err := filepath.EvalSymlinks(item.Path); err == nil {
+			one.Path = full
+		}
+		if !seen[one] && shard.Has(item.Path) {
+			seen[one] = true
 			all = append(all, entry{item, err})
 		}
 	}
-	for _, arg := range args {
-		if ext := strings.ToLower(filepath.Ext(arg)); ext != ".csv" && ext != ".txt" || isFolder(arg) {
-			for item, err := range pipeline.Items(slide.Find(c.find, arg)) {
+	for len(args) > 0 {
+		n := slices.IndexFunc(args, isList)
+		if n < 0 {
+			n = len(args)
+		}
+		if n > 0 {
+			for item, err := range pipeline.Items(slide.Find(c.find, args[:n]...)) {
 				add(item, err)
 			}
+			args = args[n:]
 			continue
 		}
+		arg := args[0]
+		args = args[1:]
 		items, said, err := pipeline.ReadList(arg)
 		if err != nil {
 			return nil, shard, nil, err
@@ -74,9 +87,10 @@ func (c choice) part(notes *[]string) (pipeline.Shard, error) {
 	return shard, err
 }
 
-func isFolder(path string) bool {
+func isList(path string) bool {
+	ext := strings.ToLower(filepath.Ext(path))
 	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
+	return (ext == ".csv" || ext == ".txt") && (err != nil || !info.IsDir())
 }
 
 // each gives the entries to a run.

@@ -13,7 +13,7 @@ import (
 const (
 	step        = 0.002
 	leastDense  = 9  // 0.018: the shading of a scanner, and its seams, are below
-	mostDense   = 10 // 0.024: the palest tissue beside dark tissue, of which Otsu would make one class with glass
+	mostDense   = 10 // 0.020: the palest tissue beside dark tissue, of which Otsu would make one class with glass
 	strictDense = 75
 	leastTint   = 8
 	mostTint    = 10

@@ -35,7 +35,7 @@ type Measure struct {
 const (
 	cellMicrons  = 8
 	maxCells     = 8 << 20
-	minLong      = 512 // cells along the long edge, where the slide has so many pixels
+	minLong      = 256 // cells along the long edge, where the slide has so many pixels
 	assumedPixel = 0.25
 )
 
