@@ -179,10 +179,15 @@ func (t *Tissue) Bounds() image.Rectangle {
 // Outline draws the edge of the tissue for a picture, of a size, of the rectangle r of the view: opaque on
 // a line one pixel wide inside the tissue, clear elsewhere.
 func (t *Tissue) Outline(r image.Rectangle, size image.Point) *image.Alpha {
+	columns := make([]int, size.X) // of cells
+	for x := range columns {
+		columns[x] = t.centre(r.Min.X+(2*x+1)*r.Dx()/(2*size.X), t.w)
+	}
 	l := raster.NewLabels(size.X, size.Y)
 	for y := range size.Y {
-		for x := range size.X {
-			if t.Contains(r.Min.X+(2*x+1)*r.Dx()/(2*size.X), r.Min.Y+(2*y+1)*r.Dy()/(2*size.Y)) {
+		row := t.row(t.centre(r.Min.Y+(2*y+1)*r.Dy()/(2*size.Y), t.h))
+		for x, column := range columns {
+			if row[column] {
 				l.Pix[y*size.X+x] = 1
 			}
 		}
