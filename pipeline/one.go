@@ -142,8 +142,13 @@ func (p *Pipeline) region(v *slide.View, item Item) (image.Rectangle, error) {
 
 // begin opens a slide and claims the folder of its results. It returns no subject where there is nothing to do, or it
 // cannot be done.
-func (c *cohort) begin(item Item, model unet.Model) (_ *subject, end SlideEnd) {
+func (c *cohort) begin(item Item, model unet.Model) (begun *subject, end SlideEnd) {
 	end.Slide = item.Path
+	defer func() {
+		if p := recover(); p != nil {
+			end = SlideEnd{Slide: item.Path, Err: &StageError{Slide: item.Path, Stage: "open", Err: newPanicError(p)}}
+		}
+	}()
 	s, err := c.open(item, model)
 	if err != nil {
 		end.Err = err

@@ -116,40 +116,44 @@ func (c *cohort) each(ctx context.Context, items iter.Seq2[Item, error]) (err er
 		seen[named] = true
 		if item.Model != name {
 			c.atWork.Wait() // models take memory
-			next, err := c.change(model, name, item.Model)
-			if err != nil {
+			var err error
+			if model, err = c.change(model, name, item.Model); err != nil {
+				model, name = c.Model, ""
 				c.end(ctx, SlideEnd{Slide: item.Path, Err: err})
 				continue
 			}
-			model, name = next, item.Model
+			name = item.Model
 		}
 		c.start(ctx, item, model)
 	}
 	return nil
 }
 
-// change puts another model in the place of one; the name "" is that of the run's own, which stays open.
+// change closes a model and opens another, so that the memory of one is enough; the name "" is that of the run's own,
+// which stays open.
 func (c *cohort) change(old unet.Model, was, name string) (unet.Model, error) {
-	next := c.Model
-	if name != "" {
-		if c.OpenModel == nil {
-			return nil, fmt.Errorf("model %s: this run has one model only", name)
-		}
-		var err error
-		if next, err = c.OpenModel(name); err != nil {
-			return nil, fmt.Errorf("model %s: %w", name, err)
-		}
-		if err := c.Config.Suits(next.Spec()); err != nil {
-			return nil, errors.Join(err, next.Close())
-		}
-		for _, text := range c.remarks(next) {
-			c.warn("", text)
+	if was != "" {
+		if err := old.Close(); err != nil {
+			return nil, err
 		}
 	}
-	if was == "" {
-		return next, nil
+	switch {
+	case name == "":
+		return c.Model, nil
+	case c.OpenModel == nil:
+		return nil, fmt.Errorf("model %s: this run has one model only", name)
 	}
-	return next, old.Close()
+	m, err := c.OpenModel(name)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", name, err)
+	}
+	if err := c.Config.Suits(m.Spec()); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	for _, text := range c.remarks(m) {
+		c.warn("", text)
+	}
+	return m, nil
 }
 
 // start opens a slide and sets to work on it as soon as there is room.
@@ -163,7 +167,7 @@ func (c *cohort) start(ctx context.Context, item Item, model unet.Model) {
 	s.number = c.began
 	leave, err := c.ledger.enter(ctx, s.granted)
 	if err != nil {
-		end.Err = errors.Join(err, s.Close())
+		end.Dir, end.Err = "", errors.Join(err, s.Close())
 		c.end(ctx, end)
 		return
 	}
