@@ -536,13 +536,13 @@ func TestFaultOfTheSlideKeepsNothing(t *testing.T) {
 	}
 }
 
-// A namedModel is a fake one that says another thing of itself.
-type namedModel struct {
+// An otherModel is a fake one that says another thing of itself.
+type otherModel struct {
 	*fakeModel
 	change func(*unet.Spec)
 }
 
-func (m namedModel) Spec() unet.Spec {
+func (m otherModel) Spec() unet.Spec {
 	s := m.fakeModel.Spec()
 	m.change(&s)
 	return s
@@ -552,7 +552,7 @@ func (m namedModel) Spec() unet.Spec {
 // which it is.
 func TestOtherWorkStartsOver(t *testing.T) {
 	model := func(change func(*unet.Spec)) func(*Pipeline, *fakeModel) {
-		return func(p *Pipeline, m *fakeModel) { p.Model = namedModel{m, change} }
+		return func(p *Pipeline, m *fakeModel) { p.Model = otherModel{m, change} }
 	}
 	s := newInterruptible(t)
 	data, err := os.ReadFile(s.path)
