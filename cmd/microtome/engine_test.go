@@ -80,7 +80,7 @@ func BenchmarkSmallSlides(b *testing.B) {
 // the middle, a quarter, is a real one and the rest white. The two take turns; auto/off is the median of their ratios.
 func BenchmarkTissue(b *testing.B) {
 	needRuntime(b)
-	path := surroundedByWhite(b, shared.File(b, "slides/CMU-1-Small-Region.svs"), 4096)
+	path := surroundedByWhite(b, shared.File(b, "slides/CMU-1-Small-Region.svs"), 8192)
 	model := makeModel(b, unet.Architecture{Depth: 4, Base: 16, Classes: 2, Card: unet.Card{MPP: 0.5}, Same: true})
 	var ratios []float64
 	for b.Loop() {
