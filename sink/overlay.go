@@ -1,11 +1,9 @@
 package sink
 
 import (
-	"bytes"
 	"fmt"
 	"image"
 	"image/color"
-	"image/png"
 )
 
 // Colors are the class colours of pictures, by label: Okabe and Ito's palette, which people with the
@@ -42,7 +40,7 @@ func ColorOf(label byte) color.RGBA {
 	return Colors[1+(int(label)-1)%(len(Colors)-1)]
 }
 
-// WriteOverlay writes a PNG of a picture of the slide with the labels drawn over it: a light tint
+// WriteOverlay draws labels over a picture of the slide and writes it as a PNG: a light tint
 // inside, a line along the edge of each region. What is [Unread] is striped. Where outline, of the
 // picture's size, is opaque, the edge of tissue is drawn, below the labels; nil: nowhere.
 func WriteOverlay(fsys FileSystem, path string, slide *image.RGBA, mask *Overview, outline *image.Alpha) error {
@@ -53,7 +51,6 @@ func WriteOverlay(fsys FileSystem, path string, slide *image.RGBA, mask *Overvie
 	if size.X < 1 || size.Y < 1 {
 		return fmt.Errorf("overlay of a picture of %v pixels", size)
 	}
-	out := image.NewRGBA(image.Rectangle{Max: size})
 	columns := make([]int, size.X) // of the mask
 	for x := range columns {
 		columns[x] = x * mask.Size.X / size.X
@@ -69,8 +66,7 @@ func WriteOverlay(fsys FileSystem, path string, slide *image.RGBA, mask *Overvie
 	above, here, below := make([]byte, size.X), row(make([]byte, size.X), 0), row(make([]byte, size.X), 0)
 	for y := range size.Y {
 		above, here, below = here, below, row(above, y+1)
-		line := out.Pix[y*out.Stride:][:4*size.X]
-		copy(line, slide.Pix[slide.PixOffset(slide.Rect.Min.X, slide.Rect.Min.Y+y):])
+		line := slide.Pix[y*slide.Stride:][:4*size.X]
 		if outline != nil {
 			for x, a := range outline.Pix[y*outline.Stride:][:size.X] {
 				if a != 0 {
@@ -92,12 +88,11 @@ func WriteOverlay(fsys FileSystem, path string, slide *image.RGBA, mask *Overvie
 			lay(line[4*x:], ColorOf(l), tint)
 		}
 	}
-	var buf bytes.Buffer
-	encoder := png.Encoder{CompressionLevel: png.BestSpeed} // a tenth larger, three times as fast
-	if err := encoder.Encode(&buf, out); err != nil {
+	data, err := encodePNG(slide)
+	if err != nil {
 		return err
 	}
-	return writeFile(fsys, path, buf.Bytes())
+	return writeFile(fsys, path, data)
 }
 
 // lay lays part/255 of a colour over a pixel.

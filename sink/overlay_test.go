@@ -47,7 +47,9 @@ func drawOverlay(t *testing.T, mask string, size image.Point) string {
 func readOverlay(t *testing.T, slide *image.RGBA, mask *Overview, outline *image.Alpha) image.Image {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "overlay.png")
-	if err := WriteOverlay(Disk, path, slide, mask, outline); err != nil {
+	drawn := *slide // it is drawn on
+	drawn.Pix = bytes.Clone(slide.Pix)
+	if err := WriteOverlay(Disk, path, &drawn, mask, outline); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(path)
