@@ -39,6 +39,7 @@ type subject struct {
 	plan     Plan
 	granted  need // of the memory of the run
 	tissue   *tissue.Tissue
+	drawn    string // SHA-256 of the file that says what is tissue, where one does
 	scope    *stages.Scope
 	warnings []string
 }
@@ -149,13 +150,19 @@ func (c *cohort) begin(item Item, model unet.Model) (begun *subject, end SlideEn
 			end = SlideEnd{Slide: item.Path, Err: &StageError{Slide: item.Path, Stage: "open", Err: newPanicError(p)}}
 		}
 	}()
+	// Before it is opened: whatever comes in its place from now on is noticed.
+	id, errID := inTime(c.Config.ReadTimeout, item.Path, func() (identity, error) { return identify(item.Path) })
+	if errors.Is(errID, slide.ErrTimeout) {
+		end.Err = &StageError{Slide: item.Path, Stage: "open", Err: errID}
+		return nil, end
+	}
 	s, err := c.open(item, model)
 	if err != nil {
 		end.Err = err
 		return nil, end
 	}
+	s.identity, err = id, errID
 	stage := "open"
-	s.identity, err = inTime(c.Config.ReadTimeout, item.Path, func() (identity, error) { return identify(item.Path) })
 	if err == nil {
 		stage = "plan"
 		end.Dir, end.Summary, err = c.results.claim(s.path, s.identity.fingerprint)
@@ -165,6 +172,9 @@ func (c *cohort) begin(item Item, model unet.Model) (begun *subject, end SlideEn
 		if err = c.sameWork(s, end.Summary); err != nil {
 			err = fmt.Errorf("%s holds results %w: give --force to replace them, or another -o", end.Dir, err)
 		} else {
+			if n := end.Summary.Coverage.Unread; n > 0 {
+				c.warn(item.Path, unreadPixels(n))
+			}
 			err = sink.Sweep(c.Config.files(), end.Dir)
 		}
 	}
@@ -247,11 +257,11 @@ func (c *cohort) smaller(s *subject) bool {
 	return true
 }
 
-// An identity tells a file from what it was before.
+// An identity tells a slide from what it was before.
 type identity struct {
 	fingerprint string
-	bytes       int64
-	modified    time.Time
+	bytes       int64     // of all its files
+	modified    time.Time // the latest of them
 }
 
 func identify(path string) (id identity, err error) {
@@ -260,6 +270,14 @@ func identify(path string) (id identity, err error) {
 		return id, err
 	}
 	id.bytes, id.modified = info.Size(), info.ModTime()
+	for _, part := range slide.Parts(path) {
+		if info, err := os.Stat(part); err == nil { // one that is missing is for opening and reading to tell
+			id.bytes += info.Size()
+			if info.ModTime().After(id.modified) {
+				id.modified = info.ModTime()
+			}
+		}
+	}
 	id.fingerprint, err = sink.Fingerprint(path)
 	return id, err
 }
@@ -484,11 +502,19 @@ func (p *Pipeline) journalHeader(s *subject, n *unet.Normalisation) (h sink.Jour
 	note("form", spec.Form)
 	note("processor", processor())
 	note("tissue", tissue)
+	note("scope", s.scope.Sum())
+	note("decoders", slide.Libraries())
 	note("mark unread", p.Config.MarkUnread)
 	if n != nil {
 		note("normalisation", *n)
 	}
 	return h, nil
+}
+
+// unreadPixels is what the user must know of a mask that is not whole, also when it is kept: a new copy of the slide looks
+// the same to us where it differs far from its ends.
+func unreadPixels(n int64) string {
+	return fmt.Sprintf("%d pixels have the label %d, since the slide could not be read there: copy it again, and give --force", n, sink.Unread)
 }
 
 // picture returns the segmented region of the slide, small.
@@ -529,14 +555,11 @@ func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid) (*sink.Summary, er
 			Inferred: plan.Asked,
 		},
 		Coverage: sink.CoverageSummary{Expected: pyramid.Expected(), Written: pyramid.Written(), Tissue: s.tissue.Pixels(plan.Region)},
+		Tissue:   s.tissueSummary(p.Config),
 		Workers:  plan.Workers,
 		Memory:   sink.MemorySummary{Limit: plan.Limit, Planned: plan.Sum()},
 		Warnings: slices.Concat(p.remarks(s.model), s.warnings),
 		Outputs:  map[string]sink.Output{},
-	}
-	var err error
-	if sum.Tissue, err = s.tissueSummary(p.Config); err != nil {
-		return nil, err
 	}
 	counts := pyramid.Counts()
 	area := func(label int, name string) {
@@ -558,7 +581,7 @@ func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid) (*sink.Summary, er
 		cover.Inferred -= cover.Unread
 	}
 	if cover.Unread > 0 {
-		sum.Warnings = append(sum.Warnings, fmt.Sprintf("%d pixels have the label %d, since the slide cannot be read there: copy it again", cover.Unread, sink.Unread))
+		sum.Warnings = append(sum.Warnings, unreadPixels(cover.Unread))
 	}
 	if cover.Unread > cover.Inferred {
 		return nil, &slide.Error{Op: "read", Path: s.given, Err: fmt.Errorf("%d of %d pixels could not be read: copy the slide again", cover.Unread, cover.Unread+cover.Inferred)}

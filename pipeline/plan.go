@@ -316,7 +316,7 @@ func (p planner) needs(v *slide.View, s *slide.Slide, core, workers int) (needs 
 		{"journal", sink.JournalBytes(core), false},
 		{"garbage", (cache + parents + tiles + blend) * GCPercent / 100, false},
 	}
-	if p.Tissue != TissueOff { // before there are tiles, but perhaps beside another slide that has some
+	if p.Tissue != TissueOff || spec.PerSlide { // before there are tiles, but perhaps beside another slide that has some
 		more := tissue.Bytes(v, p.MPP) - parents - index - tiles
 		if p.Slides == 1 {
 			more -= unet.Memory(p.model, tile, workers)

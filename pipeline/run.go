@@ -192,7 +192,10 @@ func (c *cohort) end(ctx context.Context, e SlideEnd) {
 	if e.Err != nil {
 		c.ended.Failed++
 		c.ended.First = cmp.Or(c.ended.First, e.Err)
-		c.full = c.full || errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT)
+		if full := errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT); full && !c.full {
+			c.full = true
+			c.Events.warn("", "there is no space left, so no more slides are begun: free some, and give the same command again")
+		}
 	}
 	c.Events.slideEnd(e)
 }
@@ -234,11 +237,21 @@ func (p *Pipeline) remarks(m unet.Model) []string {
 }
 
 // Plan lays out the work on a slide without doing it.
-func (p *Pipeline) Plan(ctx context.Context, item Item) (Plan, error) {
-	if err := p.Config.Suits(p.Model.Spec()); err != nil {
+func (p *Pipeline) Plan(ctx context.Context, item Item) (_ Plan, err error) {
+	model := p.Model
+	if item.Model != "" {
+		if p.OpenModel == nil {
+			return Plan{}, fmt.Errorf("model %s: this run has one model only", item.Model)
+		}
+		if model, err = p.OpenModel(item.Model); err != nil {
+			return Plan{}, fmt.Errorf("model %s: %w", item.Model, err)
+		}
+		defer func() { err = errors.Join(err, model.Close()) }()
+	}
+	if err := p.Config.Suits(model.Spec()); err != nil {
 		return Plan{}, err
 	}
-	s, err := p.open(item, p.Model)
+	s, err := p.open(item, model)
 	if err != nil {
 		return Plan{}, err
 	}

@@ -22,7 +22,11 @@ const slideName = "{name}"
 
 // findTissue finds out which part of the region the network is to be asked about.
 func (p *Pipeline) findTissue(ctx context.Context, s *subject) (err error) {
-	switch source := s.tissueSource(p.Config); {
+	source := s.tissueSource(p.Config)
+	if _, err := s.tissueKey(p.Config); err != nil { // before: it says what is read
+		return err
+	}
+	switch {
 	case source == TissueOff:
 		s.tissue = tissue.Everything(s.view)
 	case source == TissueAuto:
@@ -31,6 +35,12 @@ func (p *Pipeline) findTissue(ctx context.Context, s *subject) (err error) {
 		s.tissue, err = tissue.FromGeoJSON(source, s.view)
 	default:
 		s.tissue, err = tissue.FromMask(ctx, source, s.view)
+	}
+	if err == nil && s.drawn != "" {
+		var now sink.Output
+		if now, err = sink.Describe(source); err == nil && now.SHA256 != s.drawn {
+			err = fmt.Errorf("%s has changed while it was read: run again when it is whole", source)
+		}
 	}
 	if err != nil {
 		return err
@@ -56,7 +66,12 @@ func (s *subject) tissueSource(c Config) string {
 	if c.Overlap > 0 {
 		return TissueOff
 	}
-	return strings.ReplaceAll(c.Tissue, slideName, resultName(s.path))
+	return TissueSource(c.Tissue, s.path)
+}
+
+// TissueSource returns what Config.Tissue comes to for the slide at path, which has no links: auto, off, or a file.
+func TissueSource(config, path string) string {
+	return strings.ReplaceAll(config, slideName, resultName(path))
 }
 
 func isGeoJSON(path string) bool {
@@ -72,8 +87,14 @@ func (s *subject) tissueKey(c Config) (string, error) {
 	case TissueAuto:
 		return fmt.Sprintf("auto, recall %v, margin %g µm", c.TissueRecall, c.TissueMargin), nil
 	default:
-		d, err := sink.Describe(source)
-		return "file " + d.SHA256, err
+		if s.drawn == "" {
+			d, err := sink.Describe(source)
+			if err != nil {
+				return "", err
+			}
+			s.drawn = d.SHA256
+		}
+		return "file " + s.drawn, nil
 	}
 }
 
@@ -86,22 +107,16 @@ func (s *subject) outline(c Config, size image.Point) *image.Alpha {
 }
 
 // tissueSummary says what was found.
-func (s *subject) tissueSummary(c Config) (t sink.TissueSummary, err error) {
+func (s *subject) tissueSummary(c Config) sink.TissueSummary {
 	source := s.tissueSource(c)
-	t = sink.TissueSummary{
-		Source: source, Field: s.tissue.Field.String(), Found: s.tissue.Found.Value,
+	t := sink.TissueSummary{
+		SHA256: s.drawn, Source: source, Field: s.tissue.Field.String(), Found: s.tissue.Found.Value,
 		Focus: sink.Measure(s.tissue.Focus), Stain: sink.Measure(s.tissue.Stain), Pen: sink.Measure(s.tissue.Pen),
 	}
-	switch source {
-	case TissueOff:
-	case TissueAuto:
+	if source == TissueAuto {
 		t.Recall, t.MarginUM = c.TissueRecall.String(), c.TissueMargin
-	default:
-		var d sink.Output
-		d, err = sink.Describe(source)
-		t.SHA256 = d.SHA256
 	}
-	return t, err
+	return t
 }
 
 // keptTissue is the tissueKey of results that are there.

@@ -2,6 +2,9 @@ package stages
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"image"
 
 	"microtome/slide"
@@ -73,6 +76,13 @@ func (s *Scope) Trim(t slide.Tile, n unet.Geometry) slide.Tile {
 	part = image.Rect(down(part.Min.X), down(part.Min.Y), down(part.Max.X+n.Stride-1), down(part.Max.Y+n.Stride-1)).Add(t.Core.Min)
 	t.Halo = image.Rect(part.Min.X-n.Before, part.Min.Y-n.Before, part.Max.X+n.After, part.Max.Y+n.After)
 	return t
+}
+
+// Sum tells a scope from others: of those with the same one, the tiles that the network is asked about are the same.
+func (s *Scope) Sum() string {
+	h := sha256.New()
+	fmt.Fprint(h, s.region, s.in)
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // Pixels returns how many pixels of the region are for the network, and how many are not.

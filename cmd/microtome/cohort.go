@@ -105,9 +105,25 @@ func each(all []entry) func(yield func(pipeline.Item, error) bool) {
 }
 
 // checkTissue refuses one file of tissue for several slides.
-func checkTissue(source string, slides int) error {
-	if source != pipeline.TissueAuto && source != pipeline.TissueOff && slides > 1 && !strings.Contains(source, "{name}") {
-		return usageError{fmt.Errorf("--tissue %s is one file for %d slides: write {name} in its path where the slide's name stands", source, slides)}
+func checkTissue(source string, all []entry) error {
+	if source == pipeline.TissueAuto || source == pipeline.TissueOff {
+		return nil
+	}
+	slides := map[string]string{} // by the file of their tissue
+	for _, e := range all {
+		path := e.item.Path
+		if full, err := filepath.EvalSymlinks(path); err == nil {
+			path = full
+		}
+		file := pipeline.TissueSource(source, path)
+		switch other, ok := slides[file]; {
+		case !ok || other == path:
+			slides[file] = path
+		case file == source:
+			return usageError{fmt.Errorf("--tissue %s is one file for %d slides: write {name} in its path where the slide's name stands", source, len(all))}
+		default:
+			return usageError{fmt.Errorf("--tissue: %s is one file for %s and %s: give slides of one name in runs of their own", file, other, path)}
+		}
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 	if err != nil {
 		return usageError{oneLine(err)}
 	}
-	if err := checkTissue(o.Tissue, len(all)); err != nil {
+	if err := checkTissue(o.Tissue, all); err != nil {
 		return err
 	}
 	if len(all) == 1 && o.Slides == 0 {
@@ -131,9 +131,6 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 		return usageError{err}
 	}
 	p := &pipeline.Pipeline{Model: model, Config: o.Config, OpenSlide: openSlide}
-	if o.dryRun {
-		return dryRun(ctx, p, all, stdout, stderr, o.json)
-	}
 	tables := pipeline.NewTables(o.Config, shard, len(all), libraries(o.unet), o.settings())
 	tables.Used(model.Spec())
 	p.OpenModel = func(name string) (unet.Model, error) {
@@ -144,6 +141,9 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 			tables.Used(m.Spec())
 		}
 		return m, err
+	}
+	if o.dryRun {
+		return dryRun(ctx, p, all, stdout, stderr, o.json)
 	}
 	talk := newTalker(ctx, stderr, talkOptions{total: len(all), out: o.Out, verbose: o.verbose})
 	defer talk.close()
