@@ -168,6 +168,7 @@ func TestTurnsEndWithTheRun(t *testing.T) {
 					time.AfterFunc(time.Duration(ends[i])*time.Second, func() { cancel(errInjected) })
 				}
 				all.Go(func() {
+					defer cancel(nil)
 					done, err := turns.of(i, shares[i])(ctx)
 					switch {
 					case err == nil:
