@@ -539,10 +539,6 @@ func TestFaultOfTheSlideKeepsNothing(t *testing.T) {
 	}
 }
 
-<<<<<<< HEAD
-// An otherModel is a fake one that says another thing of itself.
-type otherModel struct {
-=======
 // TestHalfPublishedFolderStaysOurs: a run that was killed while it gave files their final names, and the next one, which fails
 // by a fault of the slide, leave no folder that a third takes for somebody else's.
 func TestHalfPublishedFolderStaysOurs(t *testing.T) {
@@ -576,7 +572,6 @@ func TestHalfPublishedFolderStaysOurs(t *testing.T) {
 
 // An otherModel is a fake one that says another thing of itself.
 type otherModel struct {
->>>>>>> kill
 	*fakeModel
 	change func(*unet.Spec)
 }
