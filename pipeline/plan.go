@@ -28,9 +28,10 @@ const (
 )
 
 // GCPercent is the garbage collector's setting (see runtime/debug.SetGCPercent) that the plan counts
-// with: Go's buffers may grow by this share before the collector runs. Buffers are kept and hold no
-// pointers, so that it runs a few times a minute and finds little to do.
-const GCPercent = 5
+// with: Go's buffers may grow by this share before the collector runs. On large slides buffers are kept, and 5 would do
+// as well; small ones come with buffers of their own, and their memory should not go back to the system, and come again,
+// many times a slide.
+const GCPercent = 25
 
 // A Plan is what a run over one slide will do and the memory that it needs. Everything is reserved
 // before the first tile: a run that cannot fit is refused by [Plan.Check].

@@ -87,7 +87,7 @@ func (c *Commit) pass(index int) error {
 	for ; c.next < index; c.next++ {
 		t := c.Grid.At(c.next)
 		if c.Scope.Holds(t.Core) {
-			return fmt.Errorf("tile %d at %v came before tile %d", index, t.Core, c.next)
+			return fmt.Errorf("tile %d at %v came before tile %d, which is missing: give --force to start this slide over", index, t.Core, c.next)
 		}
 		if c.blank == nil {
 			c.blank = make([]byte, c.Grid.Core*c.Grid.Core)

@@ -80,9 +80,8 @@ func (s *Scope) Trim(t slide.Tile, n unet.Geometry) slide.Tile {
 
 // Sum tells a scope from others: of those with the same one, the tiles that the network is asked about are the same.
 func (s *Scope) Sum() string {
-	h := sha256.New()
-	fmt.Fprint(h, s.region, s.in)
-	return hex.EncodeToString(h.Sum(nil)[:8])
+	sum := sha256.Sum256(fmt.Append(nil, s.region, s.in))
+	return hex.EncodeToString(sum[:8])
 }
 
 // Pixels returns how many pixels of the region are for the network, and how many are not.
