@@ -68,7 +68,7 @@ func (c Config) Validate() error {
 	check(c.Level >= Auto, "--level %d: give 0 for full resolution, or a higher level", c.Level)
 	check(c.Slides >= 0 && c.Slides <= 64, "--slides %d: give 1 to 64 at a time, or 0 for as many as fit", c.Slides)
 	check(c.Tissue != "", "--tissue: give auto, off, or a GeoJSON or mask file")
-	check(c.TissueMargin >= 0 && c.TissueMargin <= 1e5, "--tissue-margin %g: give micrometres", c.TissueMargin)
+	check(c.TissueMargin >= 0 && c.TissueMargin <= 1e5, "--tissue-margin %g: give 0 to 100000 micrometres", c.TissueMargin)
 	check(c.ReadTimeout >= 0, "--read-timeout %v: give a time such as 2m, or 0 to wait for ever", c.ReadTimeout)
 	check(!c.MarkUnread || c.Overlap == 0, "--on-bad-tile mark and --overlap exclude each other: a network that sees its whole tile has no pixel that a bad one leaves alone")
 	check(c.MPP == 0 || c.Level == Auto, "--mpp and --level exclude each other: --level takes the pixels as they are")

@@ -90,7 +90,7 @@ func (s *subject) tissueKey(c Config) (string, error) {
 		if s.drawn == "" {
 			d, err := sink.Describe(source)
 			if err != nil {
-				return "", err
+				return "", fmt.Errorf("%w: check the path that --tissue gives", err)
 			}
 			s.drawn = d.SHA256
 		}
