@@ -143,6 +143,9 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 		return m, err
 	}
 	if o.dryRun {
+		for _, text := range notes {
+			fmt.Fprintf(stderr, "microtome: %s\n", text)
+		}
 		return dryRun(ctx, p, all, stdout, stderr, o.json)
 	}
 	talk := newTalker(ctx, stderr, talkOptions{total: len(all), out: o.Out, verbose: o.verbose})
