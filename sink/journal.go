@@ -41,14 +41,14 @@ type Journal struct {
 	header   JournalHeader
 	held     func() error // fails when the stage is no longer this process's
 	resumed  int
-	dropped  int64
+	dropped  int64 // bytes cut off an earlier run's journal: most often the tile that it was writing
 	restart  *Restart
 	first    int64  // where the first tile is
 	firstSum uint32 // the checksum before it
 	pos      int64
 	sum      uint32 // of the last frame
 	tiles    int
-	next     int   // least index that may come
+	next     int   // least index that may come: one more than that of the last tile
 	err      error // the first that Append met
 	frame    []byte
 	rows     []byte // labels without gaps
@@ -344,13 +344,6 @@ func (j *Journal) Resumed() int { return j.resumed }
 
 // Restart returns why an earlier run's tiles are not used, or nil when they are or there were none.
 func (j *Journal) Restart() *Restart { return j.restart }
-
-// Dropped returns how many bytes were cut off an earlier run's journal: most often the tile that it was
-// writing. More than a tile means that the file was damaged.
-func (j *Journal) Dropped() int64 { return j.dropped }
-
-// Next returns the least index that may be appended: one more than that of the last tile.
-func (j *Journal) Next() int { return j.next }
 
 // Replay gives the tiles of an earlier run in the order in which they were appended, before the first
 // Append. A record is valid until the next. After an error it ends.

@@ -106,8 +106,8 @@ func TestJournal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if j.Restart() != nil || j.Dropped() != 0 || j.Resumed() != i {
-				t.Fatalf("%d tiles were found, want %d; restart %v, %d bytes dropped", j.Resumed(), i, j.Restart(), j.Dropped())
+			if j.Restart() != nil || j.dropped != 0 || j.Resumed() != i {
+				t.Fatalf("%d tiles were found, want %d; restart %v, %d bytes dropped", j.Resumed(), i, j.Restart(), j.dropped)
 			}
 			var got []Record
 			for rec, err := range j.Replay() {
@@ -182,8 +182,8 @@ func TestJournalDamaged(t *testing.T) {
 			if (j.Restart() == nil) != begun || j.Resumed() > 0 {
 				t.Errorf("%s at %d: restart %v, %d tiles", name, at, j.Restart(), j.Resumed())
 			}
-		} else if j.Restart() != nil || j.Dropped() != int64(len(damaged))-ends[whole] {
-			t.Errorf("%s at %d: restart %v, %d bytes dropped, want %d", name, at, j.Restart(), j.Dropped(), int64(len(damaged))-ends[whole])
+		} else if j.Restart() != nil || j.dropped != int64(len(damaged))-ends[whole] {
+			t.Errorf("%s at %d: restart %v, %d bytes dropped, want %d", name, at, j.Restart(), j.dropped, int64(len(damaged))-ends[whole])
 		}
 		if got := kept(t, j); !alike(got, recs[:whole]) {
 			t.Errorf("%s at %d: %d tiles, want the first %d", name, at, len(got), whole)
@@ -300,8 +300,8 @@ func TestJournalRefuses(t *testing.T) {
 			t.Errorf("%s: then %v", name, again)
 		}
 		j.file.Close()
-		if j := open(t, path, header(size, 32)); j.Resumed() != 1 || j.Dropped() != 0 {
-			t.Errorf("%s: %d tiles in the journal, %d bytes dropped", name, j.Resumed(), j.Dropped())
+		if j := open(t, path, header(size, 32)); j.Resumed() != 1 || j.dropped != 0 {
+			t.Errorf("%s: %d tiles in the journal, %d bytes dropped", name, j.Resumed(), j.dropped)
 		}
 	}
 }
@@ -381,7 +381,7 @@ func (w *work) fill(j *Journal, p *Pyramid, done func(int) error) error {
 			return err
 		}
 	}
-	for i := j.Next(); i < len(w.tiles); i++ {
+	for i := j.next; i < len(w.tiles); i++ {
 		rec := w.Record(i)
 		if err := j.Append(rec); err != nil {
 			return err
@@ -468,7 +468,7 @@ func TestResumeWritesTheSameBytes(t *testing.T) {
 			}
 			damage(journal)
 			probe := open(t, journal, w.header)
-			first := probe.Next()
+			first := probe.next
 			probe.file.Close()
 			err := w.Run(quick{}, dir, func(i int) error {
 				if i < first {
@@ -485,8 +485,8 @@ func TestResumeWritesTheSameBytes(t *testing.T) {
 		}
 		for i := range w.tiles {
 			check(fmt.Sprintf("%v after tile %d", c.size, i), i, func(path string) {
-				if j := open(t, path, w.header); j.Resumed() != i+1 || j.Dropped() != 0 {
-					t.Errorf("after tile %d the journal has %d, %d bytes dropped", i, j.Resumed(), j.Dropped())
+				if j := open(t, path, w.header); j.Resumed() != i+1 || j.dropped != 0 {
+					t.Errorf("after tile %d the journal has %d, %d bytes dropped", i, j.Resumed(), j.dropped)
 				}
 			})
 		}
@@ -597,12 +597,12 @@ func FuzzJournal(f *testing.F) {
 			n++
 		}
 		rec := recs[0]
-		rec.Index = j.Next()
+		rec.Index = j.next
 		if err := j.Append(rec); err != nil {
 			t.Fatal(err)
 		}
 		j.file.Close()
-		if again := open(t, path, h); again.Resumed() != j.Resumed()+1 || again.Dropped() != 0 || again.Restart() != nil {
+		if again := open(t, path, h); again.Resumed() != j.Resumed()+1 || again.dropped != 0 || again.Restart() != nil {
 			t.Errorf("%d tiles after the next, %d before", again.Resumed(), j.Resumed())
 		}
 	})
