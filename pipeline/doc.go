@@ -3,7 +3,8 @@
 //
 // Read segment.go first: it is the graph, one statement a stage. stream.go is the façade that gives
 // go-streams types, a context and errors; plan.go lays out the work within the memory of --memory;
-// tissue.go finds out what of a slide is for the network; one.go takes a slide from its path to committed results.
+// tissue.go finds out what of a slide is for the network; one.go takes a slide from its path to committed results,
+// identity.go knows it again, summary.go says what came out.
 //
 // run.go goes through the slides of a run. Several are at work at a time: ledger.go holds them to the memory, turns.go shares
 // the model out among them. list.go reads which slides those are, shard.go shares them out among runs, results.go

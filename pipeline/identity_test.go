@@ -37,7 +37,7 @@ func TestIdentityIsOfAllFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, err := identify(index)
+	before, err := identityOf(index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,14 +45,14 @@ func TestIdentityIsOfAllFiles(t *testing.T) {
 	if err := os.Chtimes(data, later, later); err != nil {
 		t.Fatal(err)
 	}
-	touched, err := identify(index)
+	touched, err := identityOf(index)
 	if err != nil || touched == before {
 		t.Errorf("%+v after the data was written anew, before %+v (%v)", touched, before, err)
 	}
 	if err := os.Remove(data); err != nil {
 		t.Fatal(err)
 	}
-	if gone, err := identify(index); err != nil || gone.bytes != before.bytes-int64(len("pixels")) {
+	if gone, err := identityOf(index); err != nil || gone.bytes != before.bytes-int64(len("pixels")) {
 		t.Errorf("%+v without the data, before %+v (%v)", gone, before, err)
 	}
 }

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"image"
 	"iter"
+
+	"microtome/slide"
 )
 
 // An Item is a slide to segment, with what a list says of it alone.
@@ -18,6 +20,24 @@ func Items(paths iter.Seq2[string, error]) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		for path, err := range paths {
 			if !yield(Item{Path: path}, err) {
+				return
+			}
+		}
+	}
+}
+
+// Once leaves out items that came before, by whatever path.
+func Once(items iter.Seq2[Item, error]) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		seen := map[Item]bool{}
+		for item, err := range items {
+			key := item
+			key.Path = slide.RealPath(item.Path)
+			if seen[key] && err == nil {
+				continue
+			}
+			seen[key] = true
+			if !yield(item, err) {
 				return
 			}
 		}

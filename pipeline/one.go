@@ -11,7 +11,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -62,10 +61,7 @@ func (p *Pipeline) open(item Item, model unet.Model) (_ *subject, err error) {
 			err = &StageError{Slide: item.Path, Stage: "plan", Err: errors.Join(err, s.Close())}
 		}
 	}()
-	sub := &subject{Slide: s, item: item, given: item.Path, model: model}
-	if sub.path, err = absolute(item.Path); err != nil {
-		return nil, err
-	}
+	sub := &subject{Slide: s, item: item, given: item.Path, path: slide.RealPath(item.Path), model: model}
 	if sub.view, err = p.view(s, item, model); err != nil {
 		return nil, err
 	}
@@ -151,7 +147,7 @@ func (c *cohort) begin(item Item, model unet.Model) (begun *subject, end SlideEn
 		}
 	}()
 	// Before it is opened: whatever comes in its place from now on is noticed.
-	id, errID := inTime(c.Config.ReadTimeout, item.Path, func() (identity, error) { return identify(item.Path) })
+	id, errID := c.identify(item.Path)
 	if errors.Is(errID, slide.ErrTimeout) {
 		end.Err = &StageError{Slide: item.Path, Stage: "open", Err: errID}
 		return nil, end
@@ -255,66 +251,6 @@ func (c *cohort) smaller(s *subject) bool {
 		return false
 	}
 	return true
-}
-
-// An identity tells a slide from what it was before.
-type identity struct {
-	fingerprint string
-	bytes       int64     // of all its files
-	modified    time.Time // the latest of them
-}
-
-func identify(path string) (id identity, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return id, err
-	}
-	id.bytes, id.modified = info.Size(), info.ModTime()
-	for _, part := range slide.Parts(path) {
-		if info, err := os.Stat(part); err == nil { // one that is missing is for opening and reading to tell
-			id.bytes += info.Size()
-			if info.ModTime().After(id.modified) {
-				id.modified = info.ModTime()
-			}
-		}
-	}
-	id.fingerprint, err = sink.Fingerprint(path)
-	return id, err
-}
-
-// becauseGone puts the better reason in place of an error of reading a slide: its file is gone, or another one by now.
-func (p *Pipeline) becauseGone(s *subject, err error) error {
-	var bad *slide.Error
-	if !errors.As(err, &bad) || errors.Is(err, slide.ErrTimeout) {
-		return err
-	}
-	gone := p.same(s)
-	var se *StageError
-	if gone == nil || !errors.As(err, &se) {
-		return cmp.Or(gone, err)
-	}
-	return &StageError{Slide: se.Slide, Stage: se.Stage, Tile: se.Tile, Err: gone}
-}
-
-// same fails when the slide's file is no longer what it was when it was opened: the mask would be of both.
-func (p *Pipeline) same(s *subject) error {
-	now, err := inTime(p.Config.ReadTimeout, s.given, func() (identity, error) { return identify(s.given) })
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		err = &slide.Error{Op: "read", Path: s.given, Err: errors.New("the file has vanished while it was read: run again when it is there")}
-	case err == nil && now != s.identity:
-		err = &slide.Error{Op: "read", Path: s.given, Err: errors.New("the file has changed while it was read: run again when it is whole")}
-	}
-	return err
-}
-
-// absolute returns the one path that names a file from anywhere.
-func absolute(path string) (string, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	return filepath.EvalSymlinks(path)
 }
 
 // sameWork reports how results that are there differ from what this run would write. Workers and memory do not
@@ -511,12 +447,6 @@ func (p *Pipeline) journalHeader(s *subject, n *unet.Normalisation) (h sink.Jour
 	return h, nil
 }
 
-// unreadPixels is what the user must know of a mask that is not whole, also when it is kept: a new copy of the slide looks
-// the same to us where it differs far from its ends.
-func unreadPixels(n int64) string {
-	return fmt.Sprintf("%d pixels have the label %d, since the slide could not be read there: copy it again, and give --force", n, sink.Unread)
-}
-
 // picture returns the segmented region of the slide, small.
 func (s *subject) picture(ctx context.Context) (*image.RGBA, error) {
 	thumb, err := s.Thumbnail(ctx, overlayEdge)
@@ -533,58 +463,4 @@ func (s *subject) picture(ctx context.Context) (*image.RGBA, error) {
 	out := image.NewRGBA(image.Rectangle{Max: part.Size()})
 	draw.Draw(out, out.Rect, thumb, part.Min, draw.Src)
 	return out, nil
-}
-
-// summary says what ran on what, and the areas that came out.
-func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid) (*sink.Summary, error) {
-	info, spec, plan := s.Info(), s.model.Spec(), s.plan
-	full, b := info.Levels[0].Size, info.Bounds
-	sum := &sink.Summary{
-		Status: "done", Notice: sink.Notice, Version: p.Config.Version, Arguments: p.Config.Arguments,
-		Slide: sink.SlideSummary{
-			Path: s.path, Fingerprint: s.identity.fingerprint, Vendor: info.Vendor, Width: full.X, Height: full.Y, MPP: info.MPP,
-			Bounds: [4]int{b.Min.X, b.Min.Y, b.Dx(), b.Dy()},
-		},
-		Model: sink.ModelSummary{
-			Name: spec.Name, SHA256: spec.SHA256, Form: spec.Form, Engine: spec.Engine, Stride: spec.Stride, Before: spec.Before, After: spec.After,
-			Classes: spec.Classes, MPP: spec.MPP, PassedOver: spec.PassedOver,
-		},
-		Mask: sink.MaskSummary{
-			Width: plan.Region.Dx(), Height: plan.Region.Dy(), MPP: plan.MPP, Level: plan.Level, Scale: plan.Scale,
-			Origin: [2]int{plan.Region.Min.X, plan.Region.Min.Y}, Core: plan.Core, Overlap: plan.Overlap, Tiles: plan.Tiles,
-			Inferred: plan.Asked,
-		},
-		Coverage: sink.CoverageSummary{Expected: pyramid.Expected(), Written: pyramid.Written(), Tissue: s.tissue.Pixels(plan.Region)},
-		Tissue:   s.tissueSummary(p.Config),
-		Workers:  plan.Workers,
-		Memory:   sink.MemorySummary{Limit: plan.Limit, Planned: plan.Sum()},
-		Warnings: slices.Concat(p.remarks(s.model), s.warnings),
-		Outputs:  map[string]sink.Output{},
-	}
-	counts := pyramid.Counts()
-	area := func(label int, name string) {
-		a := sink.ClassSummary{Label: label, Name: name, Pixels: counts[label]}
-		if plan.MPP > 0 {
-			mm2 := float64(a.Pixels) * plan.MPP * plan.MPP / 1e6
-			a.MM2 = &mm2
-		}
-		sum.Classes = append(sum.Classes, a)
-	}
-	for label, name := range spec.Classes {
-		area(label, name)
-	}
-	cover := &sum.Coverage
-	cover.Inferred, cover.Skipped = s.scope.Pixels()
-	if p.Config.MarkUnread {
-		area(sink.Unread, "unread")
-		cover.Unread = counts[sink.Unread]
-		cover.Inferred -= cover.Unread
-	}
-	if cover.Unread > 0 {
-		sum.Warnings = append(sum.Warnings, unreadPixels(cover.Unread))
-	}
-	if cover.Unread > cover.Inferred {
-		return nil, &slide.Error{Op: "read", Path: s.given, Err: fmt.Errorf("%d of %d pixels could not be read: copy the slide again", cover.Unread, cover.Unread+cover.Inferred)}
-	}
-	return sum, nil
 }

@@ -59,9 +59,8 @@ type cohort struct {
 // Run segments slides, each once however often it is named. Several are at work at a time, as many as fit into
 // the memory: the next ones fill what the last tiles of one, and the opening and closing of its files, leave idle. A slide
 // that fails is reported by SlideEnd and the run goes on, unless it was for want of space; at the end a *RunError says
-// how many did. When ctx ends,
-// Run stops within the current tiles and returns the cause of ctx; what is done of the slides at work is kept for a run
-// that goes on.
+// how many did. When ctx ends, Run stops within the current tiles and returns the cause of ctx; what is done of the
+// slides at work is kept for a run that goes on.
 func (p *Pipeline) Run(ctx context.Context, items iter.Seq2[Item, error]) error {
 	if err := errors.Join(p.Config.Validate(), p.Config.Suits(p.Model.Spec())); err != nil {
 		return err
@@ -97,8 +96,7 @@ func (c *cohort) each(ctx context.Context, items iter.Seq2[Item, error]) (err er
 			err = errors.Join(err, model.Close())
 		}
 	}()
-	seen := map[Item]bool{}
-	for item, err := range items {
+	for item, err := range Once(items) {
 		if ctx.Err() != nil || c.isFull() {
 			return nil
 		}
@@ -106,14 +104,6 @@ func (c *cohort) each(ctx context.Context, items iter.Seq2[Item, error]) (err er
 			c.end(ctx, SlideEnd{Slide: item.Path, Err: err})
 			continue
 		}
-		named := item
-		if full, err := absolute(item.Path); err == nil {
-			named.Path = full
-		}
-		if seen[named] {
-			continue
-		}
-		seen[named] = true
 		if item.Model != name {
 			c.atWork.Wait() // models take memory
 			var err error

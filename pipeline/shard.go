@@ -6,6 +6,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"microtome/slide"
 )
 
 // A Shard is part I of N of the slides of a run, counted from 1, for N runs that share the work. The zero
@@ -72,11 +74,8 @@ func (s Shard) Has(path string) bool {
 	if s.N <= 1 {
 		return true
 	}
-	if full, err := absolute(path); err == nil {
-		path = full
-	}
 	h := fnv.New64a()
-	_, _ = io.WriteString(h, resultName(path))
+	_, _ = io.WriteString(h, resultName(slide.RealPath(path)))
 	return mix(h.Sum64())%uint64(s.N) == uint64(s.I-1)
 }
 

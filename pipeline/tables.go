@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"microtome/sink"
+	"microtome/slide"
 	"microtome/unet"
 )
 
@@ -61,7 +62,7 @@ func (t *Tables) end(e SlideEnd) {
 	switch {
 	case errors.As(e.Err, &se):
 		n.Failed++
-		f := sink.Failure{Slide: whereIs(e.Slide), Stage: se.Stage, Err: se.Err.Error()} // the rest has columns
+		f := sink.Failure{Slide: slide.RealPath(e.Slide), Stage: se.Stage, Err: se.Err.Error()} // the rest has columns
 		if r := se.Tile; !r.Empty() {
 			f.Tile = fmt.Sprintf("%d %d %d %d", r.Min.X, r.Min.Y, r.Dx(), r.Dy())
 		}
@@ -71,7 +72,7 @@ func (t *Tables) end(e SlideEnd) {
 		return
 	case e.Err != nil:
 		n.Failed++
-		t.failures = append(t.failures, sink.Failure{Slide: whereIs(e.Slide), Stage: "open", Err: e.Err.Error()})
+		t.failures = append(t.failures, sink.Failure{Slide: slide.RealPath(e.Slide), Stage: "open", Err: e.Err.Error()})
 		return
 	case e.Kept:
 		status = "kept"
@@ -80,17 +81,6 @@ func (t *Tables) end(e SlideEnd) {
 		n.Done++
 	}
 	t.rows = append(t.rows, sink.NewCohortRow(status, e.Dir, e.Summary))
-}
-
-// whereIs returns the path of a slide that has no results, from anywhere: the table may be read as a list of slides.
-func whereIs(path string) string {
-	if full, err := absolute(path); err == nil {
-		return full
-	}
-	if full, err := filepath.Abs(path); err == nil { // it does not exist
-		return full
-	}
-	return path
 }
 
 // Write writes the tables of a run that ended with err, ctx being the run's.

@@ -45,10 +45,10 @@ func Find(cfg FindConfig, paths ...string) iter.Seq2[string, error] {
 				err = errNowhere
 			}
 			if err == nil && info.IsDir() {
-				if !w.top(p, realPath(p)) {
+				if !w.top(p, RealPath(p)) {
 					return
 				}
-			} else if !w.give(p, realPath(p), err) {
+			} else if !w.give(p, RealPath(p), err) {
 				return
 			}
 		}
@@ -134,7 +134,7 @@ func (w *walk) folder(dir, full, rel string) bool {
 				}
 				continue
 			}
-			mode, full = info.Mode().Type(), realPath(p)
+			mode, full = info.Mode().Type(), RealPath(p)
 		}
 		more := true
 		switch {
@@ -160,16 +160,15 @@ func (w *walk) wanted(rel string) bool {
 	return slices.ContainsFunc(w.include, func(g glob) bool { return (known || g.closed) && g.match(rel) })
 }
 
-// realPath returns the one path that names a file from anywhere, or path where that cannot be told.
-func realPath(path string) string {
-	full, err := filepath.Abs(path)
-	if err == nil {
-		full, err = filepath.EvalSymlinks(full)
+// RealPath returns the one path that names a file from anywhere: absolute, and without links as far as they can be followed.
+func RealPath(path string) string {
+	if full, err := filepath.Abs(path); err == nil {
+		path = full
 	}
-	if err != nil {
-		return path
+	if followed, err := filepath.EvalSymlinks(path); err == nil {
+		path = followed
 	}
-	return full
+	return path
 }
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }

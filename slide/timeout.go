@@ -49,12 +49,14 @@ func (o outcome[T]) get() (T, error) {
 	return o.value, o.err
 }
 
-// openWithin calls open, and waits for it no longer than wait. What comes later is closed.
-func openWithin(wait time.Duration, open func() (BlockReader, error)) (BlockReader, error) {
+// Within calls f, which may not return, such as one that reads from a network share that is gone, and waits for it no
+// longer than wait; 0: for ever. After that it fails with ErrTimeout, and what f returns at last goes to late, where
+// that is not nil.
+func Within[T any](wait time.Duration, f func() (T, error), late func(T)) (T, error) {
 	if wait == 0 {
-		return open()
+		return f()
 	}
-	done := begin(open)
+	done := begin(f)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -62,12 +64,20 @@ func openWithin(wait time.Duration, open func() (BlockReader, error)) (BlockRead
 		return o.get()
 	case <-timer.C:
 	}
-	go func() {
-		if o := <-done; o.value != nil {
-			_ = o.value.Close() // nobody is left to be told
+	if late != nil {
+		go func() { late((<-done).value) }()
+	}
+	var none T
+	return none, timeoutError(wait)
+}
+
+// openWithin calls open, and waits for it no longer than wait. What comes later is closed.
+func openWithin(wait time.Duration, open func() (BlockReader, error)) (BlockReader, error) {
+	return Within(wait, open, func(r BlockReader) {
+		if r != nil {
+			_ = r.Close() // nobody is left to be told
 		}
-	}()
-	return nil, timeoutError(wait)
+	})
 }
 
 // A deadline is a BlockReader whose calls take no longer than wait. The first that would fails, and so

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"microtome/pipeline"
 	"microtome/slide"
@@ -31,14 +32,8 @@ func (c choice) entries(args []string) (all []entry, shard pipeline.Shard, notes
 	if shard, err = c.part(&notes); err != nil {
 		return nil, shard, nil, err
 	}
-	seen := map[pipeline.Item]bool{}
 	add := func(item pipeline.Item, err error) {
-		one := item
-		if full, err := filepath.EvalSymlinks(item.Path); err == nil {
-			one.Path = full
-		}
-		if !seen[one] && shard.Has(item.Path) {
-			seen[one] = true
+		if shard.Has(item.Path) {
 			all = append(all, entry{item, err})
 		}
 	}
@@ -64,6 +59,11 @@ func (c choice) entries(args []string) (all []entry, shard pipeline.Shard, notes
 		for _, item := range items {
 			add(item, nil)
 		}
+	}
+	named := all
+	all = nil
+	for item, err := range pipeline.Once(each(named)) { // how many there are is known beforehand
+		all = append(all, entry{item, err})
 	}
 	order := map[string]int{"": 0} // of models
 	for _, e := range all {
@@ -111,10 +111,7 @@ func checkTissue(source string, all []entry) error {
 	}
 	slides := map[string]string{} // by the file of their tissue
 	for _, e := range all {
-		path := e.item.Path
-		if full, err := filepath.EvalSymlinks(path); err == nil {
-			path = full
-		}
+		path := slide.RealPath(e.item.Path)
 		file := pipeline.TissueSource(source, path)
 		switch other, ok := slides[file]; {
 		case !ok || other == path:
@@ -147,3 +144,19 @@ func (b *badTile) Set(s string) error {
 }
 
 func (*badTile) Type() string { return "mark|fail" }
+
+// A waiting is the flag of a time that is waited at most.
+type waiting time.Duration
+
+func (w *waiting) String() string { return time.Duration(*w).String() }
+
+func (w *waiting) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return errors.New("give a time such as 30s or 2m, or 0 to wait for ever")
+	}
+	*w = waiting(d)
+	return nil
+}
+
+func (*waiting) Type() string { return "time" }

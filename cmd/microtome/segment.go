@@ -87,7 +87,7 @@ Exit codes: 0 all done, 1 failed, 2 usage, 3 some slides failed, 130 interrupted
 	f.Float64Var(&o.TissueMargin, "tissue-margin", o.TissueMargin, "`MICRONS` around tissue that belong to it")
 	f.Var((*recall)(&o.TissueRecall), "tissue-recall", "of the search for tissue: first finds pale tissue, too; strict less; safe takes all above the noise, and pen marks")
 	f.Var((*badTile)(&o.MarkUnread), "on-bad-tile", "what becomes of a part of a slide that cannot be read: its slide fails, or it is marked as label 255")
-	f.DurationVar(&o.ReadTimeout, "read-timeout", o.ReadTimeout, "`TIME` after which a read that does not answer fails its slide, 0: never")
+	f.Var((*waiting)(&o.ReadTimeout), "read-timeout", "`TIME`, such as 2m, after which a read that does not answer fails its slide, 0: never")
 	f.IntVar(&o.Slides, "slides", o.Slides, "slides at work at a time at most, 0: as many as fit into the memory, up to 4")
 	f.StringArrayVar(&o.find.Include, "include", nil, "take only files of folders that match `GLOB`, as \"*.svs\" or \"2024/**\"")
 	f.StringArrayVar(&o.find.Exclude, "exclude", nil, "leave out files and folders of folders that match `GLOB`")
