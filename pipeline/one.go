@@ -83,7 +83,9 @@ func (p *Pipeline) open(item Item, model unet.Model) (_ *subject, err error) {
 }
 
 func (p *Pipeline) planner(s *subject) planner {
-	return planner{Config: p.Config, model: s.model, region: s.plan.Region, below: int(p.below.Load()), scope: s.scope}
+	cfg := p.Config
+	cfg.MPP = p.mpp(s.item)
+	return planner{Config: cfg, model: s.model, region: s.plan.Region, below: int(p.below.Load()), scope: s.scope}
 }
 
 func (s *subject) warn(format string, args ...any) {
