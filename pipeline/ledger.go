@@ -20,6 +20,13 @@ type ledger struct {
 // A need is what a slide takes of the memory.
 type need struct{ own, shared int64 }
 
+// A room is what a slide is granted of the memory. Its tiles are chosen again, when the tissue is known, within choice:
+// what it takes whatever --workers is, or the tiles would depend on that.
+type room struct{ choice, all need }
+
+// inside reports whether a need is met by m.
+func (n need) inside(m need) bool { return n.own <= m.own && n.shared <= m.shared }
+
 // or returns what is enough for either.
 func (n need) or(m need) need { return need{max(n.own, m.own), max(n.shared, m.shared)} }
 

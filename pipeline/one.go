@@ -36,7 +36,7 @@ type subject struct {
 	model    unet.Model
 	view     *slide.View
 	plan     Plan
-	granted  need // of the memory of the run
+	granted  room // of the memory of the run
 	tissue   *tissue.Tissue
 	drawn    string // SHA-256 of the file that says what is tissue, where one does
 	scope    *stages.Scope

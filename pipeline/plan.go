@@ -53,7 +53,7 @@ type Plan struct {
 	Limit   int64 // --memory
 
 	tileBytes int64 // of the tiles in flight
-	room      need  // that the slide takes of a run, whatever --workers is: the choice of tiles depends on it
+	room      room
 	tileGiven bool  // --tile was given
 	least     int64 // --memory that would do
 }
@@ -125,7 +125,7 @@ type planner struct {
 	region image.Rectangle
 	below  int           // cores must be smaller, where there are such, px; 0: any
 	scope  *stages.Scope // nil: not known yet, all is for the network
-	within *need         // nil: --memory
+	within *room         // nil: --memory
 }
 
 // plan lays out the work on a view of s. Two slides at a time shall fit, unless this one computes much more with
@@ -135,13 +135,18 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 		Slide: s.Info().Path, Size: v.Size(), Region: p.region, Level: v.Level(), Scale: v.Scale(), MPP: v.MPP(),
 		Overlap: p.Overlap, Workers: p.Workers, Limit: p.Memory, tileGiven: p.Tile > 0,
 	}
-	fit := func(core, workers, slides int) bool {
+	takes := func(core, workers int) need {
 		needs, _ := p.needs(v, s, core, workers)
-		n := Plan{Memory: needs}.need()
-		if p.within != nil {
-			return n.own <= p.within.own && n.shared <= p.within.shared
+		return Plan{Memory: needs}.need()
+	}
+	fit := func(slides int) func(core, workers int) bool {
+		return func(core, workers int) bool {
+			n := takes(core, workers)
+			if p.within != nil {
+				return n.inside(p.within.choice)
+			}
+			return n.shared+int64(slides)*n.own <= p.Memory
 		}
-		return n.shared+int64(slides)*n.own <= p.Memory
 	}
 	cores, err := p.cores(p.region.Size())
 	if err != nil {
@@ -152,9 +157,9 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	}
 	slides, runs := 1, 1
 	plan.Core = cores[0] // if nothing fits; Check has the last word
-	if alone, ok := p.choose(cores, func(core, workers int) bool { return fit(core, workers, 1) }); ok {
+	if alone, ok := p.choose(cores, fit(1)); ok {
 		plan.Core, runs = alone.core, alone.runs
-		two, ok := p.choose(cores, func(core, workers int) bool { return fit(core, workers, 2) })
+		two, ok := p.choose(cores, fit(2))
 		if ok && p.Slides != 1 && p.within == nil && two.runs == alone.runs && two.cost <= 1.05*alone.cost {
 			plan.Core, slides = two.core, 2
 		}
@@ -163,7 +168,11 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	if plan.Workers == 0 {
 		plan.Workers = unet.InFlight(p.model, core)
 	}
-	for plan.Workers > 1 && !fit(core, plan.Workers, slides) {
+	run := fit(slides)
+	if p.within != nil {
+		run = func(core, workers int) bool { return takes(core, workers).inside(p.within.all) }
+	}
+	for plan.Workers > 1 && !run(core, plan.Workers) {
 		plan.Workers--
 	}
 	plan.Readers = readers(plan.Workers)
@@ -172,8 +181,8 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	plan.Tiles = plan.Grid(spec.Geometry).Len()
 	plan.Asked, _ = p.asked(core, 1)
 	plan.Memory, plan.tileBytes = p.needs(v, s, core, plan.Workers)
-	planned, _ := p.needs(v, s, core, runs)
-	plan.room = Plan{Memory: planned}.need().or(plan.need())
+	plan.room.choice = takes(core, runs)
+	plan.room.all = plan.room.choice.or(plan.need())
 	for plan.least = plan.Sum(); plan.least > p.Memory; { // some needs grow with what is given
 		p.Memory = plan.least
 		needs, _ := p.needs(v, s, core, plan.Workers)

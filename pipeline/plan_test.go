@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"microtome/slide"
+	"microtome/stages"
 	"microtome/unet"
 )
 
@@ -148,4 +149,50 @@ func TestPlanBounds(t *testing.T) {
 	if p, err := planFor(cfg, m, image.Pt(2000, 2000), bounds); err != nil || p.Region != bounds {
 		t.Errorf("the scanned area is %v, %v", p.Region, err)
 	}
+}
+
+// TestPlanForTissue: the plan that is made again when the tissue is known takes no more than the first was granted, and its
+// tiles do not depend on the number of workers either.
+func TestPlanForTissue(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &planModel{geometry: paper, bytes: rapid.Int64Range(0, 600).Draw(t, "bytes a pixel")}
+		size := image.Pt(rapid.IntRange(1, 20_000).Draw(t, "width"), rapid.IntRange(1, 20_000).Draw(t, "height"))
+		cfg := NewDefaultConfig()
+		cfg.Memory = rapid.Int64Range(400<<20, 8<<30).Draw(t, "memory")
+		s := slide.New(&fakeReader{size: size, block: 240}, slide.Config{CacheBytes: cacheBytes(cfg.Memory)})
+		v, err := s.AtLevel(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		region := image.Rectangle{Max: size}
+		spot := image.Rect(0, 0, rapid.IntRange(1, 5000).Draw(t, "tissue width"), rapid.IntRange(1, 5000).Draw(t, "tissue height")).Add(image.Pt(rapid.IntRange(0, size.X).Draw(t, "x"), rapid.IntRange(0, size.Y).Draw(t, "y")))
+		p := planner{Config: cfg, model: m, region: region}
+		scope := stages.NewScope(region, spot.Overlaps)
+		first := 0
+		for _, workers := range []int{0, 1, 2, 4, 8} {
+			p.Workers = workers
+			whole, err := p.plan(s, v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if whole.Check() != nil {
+				return
+			}
+			again := p
+			again.scope, again.within = scope, &whole.room
+			plan, err := again.plan(s, v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !plan.need().inside(whole.room.all) {
+				t.Fatalf("%d workers: %v is needed, %v was granted", workers, plan.need(), whole.room.all)
+			}
+			if first == 0 {
+				first = plan.Core
+			}
+			if plan.Core != first {
+				t.Fatalf("tiles of %d px with %d workers, of %d with any number", plan.Core, workers, first)
+			}
+		}
+	})
 }

@@ -155,7 +155,7 @@ func (c *cohort) start(ctx context.Context, item Item, model unet.Model) {
 	}
 	c.began++
 	s.number = c.began
-	leave, err := c.ledger.enter(ctx, s.granted)
+	leave, err := c.ledger.enter(ctx, s.granted.all)
 	if err != nil {
 		end.Dir, end.Err = "", errors.Join(err, s.Close())
 		c.end(ctx, end)
