@@ -1,9 +1,7 @@
-// Package bench makes synthetic slides whose truth is known, for demonstrations, tests and
-// measurements.
+// Package bench measures microtome: how fast a machine is with a model, what limits it, and whether today's build is slower
+// than yesterday's.
 //
-// A synthetic slide is a formula of a seed and a pixel's coordinates: glass, a ragged piece of tissue
-// with eosin-stained stroma, and haematoxylin-stained nuclei of several sizes, some of which touch.
-// [WriteSlide] streams it into a JPEG pyramid that OpenSlide reads as an Aperio slide of 0.5 µm/px, with
-// the nuclei as a mask beside it, tile by tile: memory does not grow with the slide. [IoU] compares a
-// mask with such a truth.
+// Measuring and reporting are separate. Runs are lines of a results file, [Result]s, each with its [Setting] and the
+// [Environment] it took place in; tables, comparisons and plots are made from such files. Slides with known truth come from
+// package synthetic.
 package bench

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"microtome/bench"
+	"microtome/bench/synthetic"
 	"microtome/sink"
 	"microtome/slide"
 	"microtome/stages"
@@ -117,7 +117,7 @@ func TestBlendedFile(t *testing.T) {
 	var paths []string
 	for _, name := range []string{"a.svs", "b.svs"} {
 		path := filepath.Join(dir, name)
-		if err := bench.WriteSlide(t.Context(), path, path+".tif", bench.Config{Size: 300, Seed: uint64(len(paths) + 3)}); err != nil {
+		if err := synthetic.WriteSlide(t.Context(), path, path+".tif", synthetic.Config{Size: 300, Seed: uint64(len(paths) + 3)}); err != nil {
 			t.Fatal(err)
 		}
 		paths = append(paths, path)

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"microtome/bench"
+	"microtome/bench/synthetic"
 	"microtome/internal/shared"
 	"microtome/sink"
 	"microtome/slide"
@@ -66,7 +66,7 @@ func segmentFile(t *testing.T, m unet.Model, path string, set func(*Config)) str
 func syntheticSlide(t *testing.T, size int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "synthetic.svs")
-	if err := bench.WriteSlide(t.Context(), path, filepath.Join(t.TempDir(), "truth.tif"), bench.Config{Size: size, Seed: 3}); err != nil {
+	if err := synthetic.WriteSlide(t.Context(), path, filepath.Join(t.TempDir(), "truth.tif"), synthetic.Config{Size: size, Seed: 3}); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"microtome/bench"
+	"microtome/bench/synthetic"
 	"microtome/slide"
 	"microtome/slide/slidetest"
 )
@@ -268,7 +268,7 @@ func TestBrokenTile(t *testing.T) {
 	const drawing = ".....\n.....\n..#..\n.....\n.....\n"
 	dir := t.TempDir()
 	svs, tif := filepath.Join(dir, "a.svs"), filepath.Join(dir, "a.tif")
-	if err := bench.WriteSlide(t.Context(), svs, filepath.Join(dir, "truth.tif"), bench.Config{Size: 1280, Seed: 3}); err != nil {
+	if err := synthetic.WriteSlide(t.Context(), svs, filepath.Join(dir, "truth.tif"), synthetic.Config{Size: 1280, Seed: 3}); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(svs)

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"microtome/bench"
+	"microtome/bench/synthetic"
 	"microtome/internal/raster"
 	"microtome/slide"
 	"microtome/slide/slidetest"
@@ -22,7 +22,7 @@ func BenchmarkDecode(b *testing.B) {
 	const size = 2048
 	dir := b.TempDir()
 	path := filepath.Join(dir, "a.svs")
-	if err := bench.WriteSlide(b.Context(), path, filepath.Join(dir, "truth.tif"), bench.Config{Size: size, Seed: 1}); err != nil {
+	if err := synthetic.WriteSlide(b.Context(), path, filepath.Join(dir, "truth.tif"), synthetic.Config{Size: size, Seed: 1}); err != nil {
 		b.Fatal(err)
 	}
 	s, err := slide.Open(path, slide.Config{}) // no cache

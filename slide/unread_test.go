@@ -15,7 +15,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"microtome/bench"
+	"microtome/bench/synthetic"
 	"microtome/internal/raster"
 	"microtome/internal/shared"
 	"microtome/slide"
@@ -219,7 +219,7 @@ func TestUnreadTileOfFile(t *testing.T) {
 		"svs": func(t *testing.T) (string, [2]int, image.Rectangle) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "a.svs")
-			if err := bench.WriteSlide(t.Context(), path, filepath.Join(dir, "truth.tif"), bench.Config{Size: 1280, Seed: 3}); err != nil {
+			if err := synthetic.WriteSlide(t.Context(), path, filepath.Join(dir, "truth.tif"), synthetic.Config{Size: 1280, Seed: 3}); err != nil {
 				t.Fatal(err)
 			}
 			b, err := os.ReadFile(path)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"microtome/bench"
+	"microtome/bench/synthetic"
 	"microtome/pipeline"
 	"microtome/slide"
 	"microtome/unet"
@@ -31,7 +31,7 @@ func newBenchCommand() *cobra.Command {
 }
 
 func newBenchSlideCommand() *cobra.Command {
-	o := bench.NewDefaultConfig()
+	o := synthetic.NewDefaultConfig()
 	c := &cobra.Command{
 		Use:   "slide FILE.svs",
 		Short: "Make a synthetic slide, and FILE-truth.tif with its nuclei",
@@ -40,14 +40,14 @@ func newBenchSlideCommand() *cobra.Command {
 			if err := o.Validate(); err != nil {
 				return usageError{oneLine(err)}
 			}
-			return bench.WriteSlide(c.Context(), args[0], truthOf(args[0]), o)
+			return synthetic.WriteSlide(c.Context(), args[0], truthOf(args[0]), o)
 		},
 	}
 	slideFlags(c, &o)
 	return c
 }
 
-func slideFlags(c *cobra.Command, o *bench.Config) {
+func slideFlags(c *cobra.Command, o *synthetic.Config) {
 	c.Flags().IntVar(&o.Size, "size", o.Size, "edge of the slide in `PIXELS`")
 	c.Flags().Uint64Var(&o.Seed, "seed", o.Seed, "another seed gives another tissue")
 }
@@ -55,7 +55,7 @@ func slideFlags(c *cobra.Command, o *bench.Config) {
 func truthOf(path string) string { return strings.TrimSuffix(path, filepath.Ext(path)) + "-truth.tif" }
 
 func newBenchDemoCommand() *cobra.Command {
-	o := bench.NewDefaultConfig()
+	o := synthetic.NewDefaultConfig()
 	out := "demo"
 	c := &cobra.Command{
 		Use:   "demo",
@@ -73,13 +73,13 @@ func newBenchDemoCommand() *cobra.Command {
 	return c
 }
 
-func runDemo(ctx context.Context, o bench.Config, out string, stdout, stderr io.Writer) (err error) {
+func runDemo(ctx context.Context, o synthetic.Config, out string, stdout, stderr io.Writer) (err error) {
 	if err := os.MkdirAll(out, 0o777); err != nil {
 		return err
 	}
 	path := filepath.Join(out, "slide.svs")
 	fmt.Fprintf(stderr, "microtome: making a slide of %d × %d px with known truth\n", o.Size, o.Size)
-	if err := bench.WriteSlide(ctx, path, truthOf(path), o); err != nil {
+	if err := synthetic.WriteSlide(ctx, path, truthOf(path), o); err != nil {
 		return err
 	}
 	model, err := unet.Open(defaultModel, unet.Config{})
@@ -100,7 +100,7 @@ func runDemo(ctx context.Context, o bench.Config, out string, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	iou, err := bench.IoU(ctx, filepath.Join(end.Dir, "mask.tif"), truthOf(path))
+	iou, err := synthetic.IoU(ctx, filepath.Join(end.Dir, "mask.tif"), truthOf(path))
 	if err != nil {
 		return err
 	}

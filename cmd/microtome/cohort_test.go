@@ -20,7 +20,7 @@ import (
 	"syscall"
 	"testing"
 
-	"microtome/bench"
+	"microtome/bench/synthetic"
 	"microtome/sink"
 	"microtome/slide"
 	"microtome/unet"
@@ -101,10 +101,10 @@ func TestBadSlides(t *testing.T) {
 	for i := range 22 {
 		name := fmt.Sprintf("good%02d.svs", i)
 		good = append(good, name)
-		check(bench.WriteSlide(t.Context(), at("good/"+name), at("truth.tif"), bench.Config{Size: 200 + 23*i, Seed: uint64(i)}))
+		check(synthetic.WriteSlide(t.Context(), at("good/"+name), at("truth.tif"), synthetic.Config{Size: 200 + 23*i, Seed: uint64(i)}))
 		check(os.Link(at("good/"+name), at("cohort/"+name)))
 	}
-	check(bench.WriteSlide(t.Context(), at("large.svs"), at("truth.tif"), bench.Config{Size: 2048, Seed: 30}))
+	check(synthetic.WriteSlide(t.Context(), at("large.svs"), at("truth.tif"), synthetic.Config{Size: 2048, Seed: 30}))
 	large := read(at("large.svs"))
 	write("cohort/truncated.svs", large[:len(large)*2/3])
 	damaged := slices.Clone(large)

@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"microtome/bench"
+	"microtome/bench/synthetic"
 	"microtome/sink"
 	"microtome/slide"
 	"microtome/unet"
@@ -185,7 +185,7 @@ func makeCohort(t *testing.T, sizes ...int) (dir string, slides []string) {
 	dir = t.TempDir()
 	for i, size := range sizes {
 		path := filepath.Join(dir, fmt.Sprintf("%c.svs", 'a'+i))
-		if err := bench.WriteSlide(t.Context(), path, filepath.Join(t.TempDir(), "truth.tif"), bench.Config{Size: size, Seed: uint64(i)}); err != nil {
+		if err := synthetic.WriteSlide(t.Context(), path, filepath.Join(t.TempDir(), "truth.tif"), synthetic.Config{Size: size, Seed: uint64(i)}); err != nil {
 			t.Fatal(err)
 		}
 		slides = append(slides, path)

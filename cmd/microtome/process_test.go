@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"testing"
 
-	"microtome/bench"
+	"microtome/bench/synthetic"
 	"microtome/internal/shared"
 	"microtome/sink"
 	"microtome/unet"
@@ -36,7 +36,7 @@ func needRuntime(t testing.TB) {
 func makeSlide(t testing.TB, size int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "slide.svs")
-	if err := bench.WriteSlide(t.Context(), path, filepath.Join(t.TempDir(), "truth.tif"), bench.Config{Size: size, Seed: 1}); err != nil {
+	if err := synthetic.WriteSlide(t.Context(), path, filepath.Join(t.TempDir(), "truth.tif"), synthetic.Config{Size: size, Seed: 1}); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -16,7 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"microtome/bench"
+	"microtome/bench/synthetic"
 	"microtome/unet"
 	"microtome/unet/network"
 )
@@ -119,7 +119,7 @@ func makeInputs(t *testing.T, dir string) {
 	write("empty.svs", nil)
 	write("drawing.png", []byte(`<svg xmlns="http://www.w3.org/2000/svg" width="50" height="50"><rect width="9" height="9"/></svg>`))
 	writePNG(t, at("...png"), 3)
-	check(bench.WriteSlide(t.Context(), at("whole.svs"), at("truth.tif"), bench.Config{Size: 1024, Seed: 1}))
+	check(synthetic.WriteSlide(t.Context(), at("whole.svs"), at("truth.tif"), synthetic.Config{Size: 1024, Seed: 1}))
 	whole, err := os.ReadFile(at("whole.svs"))
 	check(err)
 	write("truncated.svs", whole[:len(whole)*2/3])
