@@ -35,6 +35,7 @@ type Config struct {
 	Compression  string        // of the mask: lzw, deflate, zstd, packbits, none
 	MaskTile     int           // edge of the mask file's tiles: 256 or 512
 
+	Discard   bool            // results are not kept, nor is Out needed: for measurements
 	Files     sink.FileSystem // that results are written to; nil: the operating system's
 	Version   string          // of microtome, recorded in summary.json
 	Arguments []string        // of the command, recorded in summary.json
@@ -59,7 +60,7 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(c.Out != "", "-o OUT is missing: name the folder for the results")
+	check(c.Out != "" || c.Discard, "-o OUT is missing: name the folder for the results")
 	check(c.Memory >= base, "--memory %s is too small: the program alone takes %s", mebibytes(c.Memory), mebibytes(base))
 	check(c.Workers >= 0 && c.Workers <= 1024, "--workers %d: give 1 to 1024, or 0 for one a processor", c.Workers)
 	check(c.Tile >= 0 && c.Tile <= 1<<15, "--tile %d: give the edge of a tile in pixels, at most %d, or 0 to choose it by memory", c.Tile, 1<<15)

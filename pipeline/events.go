@@ -36,6 +36,7 @@ type SlideEnd struct {
 	Dir     string        // folder of the results; empty when it failed
 	Kept    bool          // results were there already
 	Summary *sink.Summary // of a slide that succeeded or was kept
+	Course  *Course       // of a slide whose tiles were done in this run, or some of them
 	Err     error
 
 	Interrupted bool // Err is the cause of the run's end, and no fault of the slide

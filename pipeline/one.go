@@ -41,6 +41,21 @@ type subject struct {
 	drawn    string // SHA-256 of the file that says what is tissue, where one does
 	scope    *stages.Scope
 	warnings []string
+	phases   phases
+	course   *Course // of its tiles, when they are done
+}
+
+// phases are the parts of the time that a slide takes, one after another.
+type phases struct {
+	since time.Time // the end of the last one
+	all   []sink.PhaseTime
+}
+
+// end ends a phase, and begins the next.
+func (p *phases) end(name string) {
+	now := time.Now()
+	p.all = append(p.all, sink.PhaseTime{Phase: name, Seconds: now.Sub(p.since).Seconds()})
+	p.since = now
 }
 
 // openSlideFunc opens a slide; see slide.Open.
@@ -148,6 +163,7 @@ func (c *cohort) begin(item Item, model unet.Model) (begun *subject, end SlideEn
 			end = SlideEnd{Slide: item.Path, Err: &StageError{Slide: item.Path, Stage: "open", Err: newPanicError(p)}}
 		}
 	}()
+	began := phases{since: time.Now()}
 	// Before it is opened: whatever comes in its place from now on is noticed.
 	id, errID := c.identify(item.Path)
 	if errors.Is(errID, slide.ErrTimeout) {
@@ -161,7 +177,7 @@ func (c *cohort) begin(item Item, model unet.Model) (begun *subject, end SlideEn
 	}
 	s.identity, err = id, errID
 	stage := "open"
-	if err == nil {
+	if err == nil && !c.Config.Discard {
 		stage = "plan"
 		end.Dir, end.Summary, err = c.results.claim(s.path, s.identity.fingerprint)
 	}
@@ -180,7 +196,8 @@ func (c *cohort) begin(item Item, model unet.Model) (begun *subject, end SlideEn
 		err = s.plan.Check()
 	}
 	if err == nil && !end.Kept {
-		s.dir, s.granted = end.Dir, s.plan.room
+		s.dir, s.granted, s.phases = end.Dir, s.plan.room, began
+		s.phases.end("open")
 		return s, end
 	}
 	if err = errors.Join(err, s.Close()); err != nil {
@@ -203,9 +220,11 @@ func (c *cohort) one(ctx context.Context, s *subject) (summary *sink.Summary, er
 			se.Slide = s.given
 		}
 	}()
+	s.phases.end("wait for memory") // that other slides have
 	if err := c.layOut(ctx, s); err != nil {
 		return nil, &StageError{Stage: "tissue", Err: err}
 	}
+	s.phases.end("tissue")
 	for _, w := range s.warnings {
 		c.warn(s.given, w)
 	}
@@ -286,6 +305,9 @@ func (p *Pipeline) sameWork(s *subject, kept *sink.Summary) error {
 // write segments a slide into the files of its folder: all of them, or none. What is done when it is interrupted, or
 // cannot go on for a reason that is not the slide's, is kept in the folder's stage for a run that goes on.
 func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err error) {
+	if c.Config.Discard {
+		return c.discard(ctx, s)
+	}
 	started := time.Now()
 	open := sink.ResumeStage
 	if c.Config.Force {
@@ -318,6 +340,7 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 	if err != nil {
 		return nil, &StageError{Stage: "plan", Err: err}
 	}
+	s.phases.end("overlay")
 	size := s.plan.Region.Size()
 	mask, err := sink.CreateTIFF(c.Config.files(), stage.Path(maskFile), sink.TIFFConfig{
 		Size: size, Tile: c.Config.MaskTile, Compression: c.Config.Compression, MPP: s.plan.MPP,
@@ -328,7 +351,8 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 	}
 	overview := sink.NewOverview(size, c.Config.MaskTile, overlayEdge)
 	pyramid := sink.NewPyramid(size, c.Config.MaskTile, sink.Majority, mask, overview)
-	resumed, times, err := c.fill(ctx, s, stage, pyramid, model, normalisation)
+	resumed, err := c.fill(ctx, s, stage, pyramid, model, normalisation)
+	s.phases.end("tiles")
 	if err == nil {
 		err = c.same(s)
 	}
@@ -348,7 +372,7 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 	if summary.Coverage.Unread > 0 {
 		c.warn(s.given, summary.Warnings[len(summary.Warnings)-1])
 	}
-	summary.Started, summary.Stages, summary.Resumed = started.UTC(), times, resumed
+	summary.Started, summary.Resumed = started.UTC(), resumed
 	if normalisation != nil {
 		summary.Model.Normalisation = (*sink.Normalisation)(normalisation)
 	}
@@ -357,7 +381,8 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 			return nil, err
 		}
 	}
-	summary.Seconds = time.Since(started).Seconds()
+	s.phases.end("finish")
+	summary.Seconds, summary.Phases = time.Since(started).Seconds(), s.phases.all
 	summary.Memory.Peak = peak()
 	if err := sink.WriteSummary(c.Config.files(), stage.Path(summaryFile), summary); err != nil {
 		return nil, err
@@ -383,8 +408,9 @@ func worthKeeping(err error) bool {
 	return err != nil && (!errors.As(err, &bad) || errors.Is(err, slide.ErrTimeout))
 }
 
-// fill labels all pixels of the pyramid: by the tiles of an interrupted run, and by the network.
-func (c *cohort) fill(ctx context.Context, s *subject, stage *sink.Stage, pyramid *sink.Pyramid, model unet.Model, n *unet.Normalisation) (resumed int, _ []sink.StageTime, err error) {
+// fill labels all pixels of the pyramid: by the tiles of an interrupted run, and by the network. Without a stage nothing is
+// kept for another run.
+func (c *cohort) fill(ctx context.Context, s *subject, stage *sink.Stage, pyramid *sink.Pyramid, model unet.Model, n *unet.Normalisation) (resumed int, err error) {
 	grid := s.plan.Grid(model.Spec().Geometry)
 	commit := &stages.Commit{
 		Grid: grid, Scope: s.scope, Pyramid: pyramid,
@@ -394,32 +420,39 @@ func (c *cohort) fill(ctx context.Context, s *subject, stage *sink.Stage, pyrami
 	if s.plan.Overlap > 0 { // what a tile leaves to the next is not in the journal
 		m, ok := model.(unet.Engine)
 		if !ok {
-			return 0, nil, errors.New("the model was not opened to be blended")
+			return 0, errors.New("the model was not opened to be blended")
 		}
 		blend = stages.NewBlend(grid, s.plan.Overlap, m)
-	} else {
+	} else if stage != nil {
 		header, err := c.journalHeader(s, n)
 		if err != nil {
-			return 0, nil, err
+			return 0, err
 		}
 		if commit.Journal, err = stage.Journal(header); err != nil {
-			return 0, nil, err
+			return 0, err
 		}
 		if why := commit.Journal.Restart(); why != nil {
 			c.warn(s.given, "the slide is started over: "+why.String())
 		}
 		if err := commit.Replay(ctx); err != nil {
-			return 0, nil, err
+			return 0, err
 		}
 		resumed = commit.Journal.Resumed()
 	}
 	c.slideBegin(SlideBegin{Slide: s.given, Plan: s.plan, Todo: s.plan.Asked - resumed, Resumed: resumed})
-	times, err := job{
+	j := job{
 		view: s.view, grid: grid, model: model, blend: blend, mark: c.Config.MarkUnread, commit: commit,
 		budget: stages.NewBudget(s.plan.tileBytes), readers: s.plan.Readers, workers: s.plan.Workers,
-		turn: c.turns.of(s.number, s.plan.Workers),
-	}.segment(ctx)
-	return resumed, times, err
+		turn: c.turns.of(s.number, s.plan.Workers), looked: new(looked),
+	}
+	_, before := s.Decoded()
+	s.course, err = j.segment(ctx)
+	s.course.Budget, s.course.High = s.plan.tileBytes, j.budget.High()
+	_, decoded := s.Decoded()
+	s.course.Decoded = decoded - before
+	s.course.Needed = int64(3 * s.view.Scale() * s.view.Scale() * float64(j.looked.labelled))
+	s.course.Seen, s.course.Labelled = j.looked.seen, j.looked.labelled
+	return resumed, err
 }
 
 // journalHeader says what the labels of a slide's tiles depend on.

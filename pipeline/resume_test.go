@@ -126,7 +126,8 @@ func (s *interruptible) results(t *testing.T) map[string][]byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sum.Started, sum.Seconds, sum.Stages, sum.Memory.Peak, sum.Resumed = time.Time{}, 0, nil, 0, 0
+		sum.Started, sum.Seconds, sum.Phases, sum.Stages, sum.Resumed = time.Time{}, 0, nil, nil, 0
+		sum.Reading, sum.Memory.Peak, sum.Memory.High = sink.ReadingSummary{}, 0, 0
 		file := filepath.Join(t.TempDir(), summaryFile)
 		if err := sink.WriteSummary(sinktest.NewFaulty(), file, sum); err != nil {
 			t.Fatal(err)

@@ -3,9 +3,7 @@ package pipeline
 import (
 	"context"
 	"iter"
-	"time"
 
-	"microtome/sink"
 	"microtome/slide"
 	"microtome/stages"
 	"microtome/unet"
@@ -23,11 +21,15 @@ type job struct {
 	readers int
 	workers int
 	turn    turnFunc // of a prediction
+	looked  *looked
 }
 
+// looked counts the pixels of the working resolution that the network was shown, and those that it labelled.
+type looked struct{ seen, labelled int64 }
+
 // segment is the graph: it labels every pixel of the grid's region, from the tile on that comes next, and
-// commits the labels to the pyramid and the journal. It returns the time that each stage's workers were busy.
-func (j job) segment(ctx context.Context) ([]sink.StageTime, error) {
+// commits the labels to the pyramid and the journal. It returns how the tiles went through it.
+func (j job) segment(ctx context.Context) (*Course, error) {
 	r := newRun(ctx)
 	core := j.grid.Core
 	edge := j.grid.Before + core + j.grid.After
@@ -39,7 +41,7 @@ func (j job) segment(ctx context.Context) ([]sink.StageTime, error) {
 	var order stages.Order
 
 	tiles := from(r, j.tiles())
-	blank := then(tiles, "lease", 1, stages.Lease(j.budget, pix, labels, probs))
+	blank := then(tiles, leaseStage, 1, stages.Lease(j.budget, pix, labels, probs))
 	patches := then(blank, "read", j.readers, stages.Read(j.view))
 	masks := inTurn(patches, "infer", j.workers, infer, j.turn)
 	inOrder := then(masks, "order", 1, order.Next)
@@ -58,8 +60,11 @@ func (j job) segment(ctx context.Context) ([]sink.StageTime, error) {
 			err = &StageError{Stage: "write", Err: err}
 		}
 	}
-	return r.times(), err
+	return r.meter.stop(), err
 }
+
+// leaseStage is the name of the stage that waits for memory.
+const leaseStage = "lease"
 
 // tiles gives those that are still to be labelled and that the network is asked about.
 func (j job) tiles() iter.Seq[slide.Tile] {
@@ -73,6 +78,8 @@ func (j job) tiles() iter.Seq[slide.Tile] {
 			if trim {
 				t = j.commit.Scope.Trim(t, j.model.Spec().Geometry)
 			}
+			j.looked.seen += int64(t.Halo.Dx()) * int64(t.Halo.Dy())
+			j.looked.labelled += j.commit.Scope.Area(t.Core)
 			if !yield(t) {
 				return
 			}
@@ -84,16 +91,4 @@ func (j job) tiles() iter.Seq[slide.Tile] {
 func trims(m unet.Model) bool {
 	_, ok := m.(unet.RectModel)
 	return ok && m.Spec().Input == 0
-}
-
-// times returns how long the workers of each stage were busy. Lease only waits for memory.
-func (r *run) times() []sink.StageTime {
-	var times []sink.StageTime
-	for _, c := range r.clocks {
-		if c.stage == "lease" {
-			continue
-		}
-		times = append(times, sink.StageTime{Stage: c.stage, Seconds: time.Duration(c.ns.Load()).Seconds()})
-	}
-	return times
 }

@@ -50,6 +50,7 @@ func newGraph(size image.Point, workers, leases int) *graph {
 		readers: workers,
 		workers: workers,
 		turn:    anyTime,
+		looked:  new(looked),
 	}
 	g.commitTo(size)
 	return g

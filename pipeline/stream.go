@@ -3,8 +3,6 @@ package pipeline
 import (
 	"context"
 	"iter"
-	"sync/atomic"
-	"time"
 
 	"github.com/reugn/go-streams"
 	"github.com/reugn/go-streams/extension"
@@ -17,20 +15,14 @@ import (
 // go-streams lacks: types between stages, a context, the first error winning, panics turned into
 // errors, and every value still in flight after a failure being released.
 type run struct {
-	ctx    context.Context //nolint:containedctx // a run lives exactly as long as its context
-	fail   context.CancelCauseFunc
-	clocks []*clock
-}
-
-// A clock adds up the time that the workers of a stage spend inside it.
-type clock struct {
-	stage string
-	ns    atomic.Int64
+	ctx   context.Context //nolint:containedctx // a run lives exactly as long as its context
+	fail  context.CancelCauseFunc
+	meter *meter
 }
 
 func newRun(ctx context.Context) *run {
 	ctx, fail := context.WithCancelCause(ctx)
-	return &run{ctx: ctx, fail: fail}
+	return &run{ctx, fail, newMeter()}
 }
 
 // A stream is an outlet of go-streams known to carry values of type T.
@@ -64,7 +56,7 @@ func then[In, Out any](s stream[In], name string, workers int, fn stages.Func[In
 // inTurn is then for a stage that waits for its turn with each value, and gives it back after it: the wait does not
 // count as the stage's time.
 func inTurn[In, Out any](s stream[In], name string, workers int, fn stages.Func[In, Out], turn turnFunc) stream[Out] {
-	return stream[Out]{s.run, s.out.Via(operator(s.run, name, workers, fn, turn))}
+	return stream[Out]{s.run, s.out.Via(operator(s.run, s.meter.stage(name, workers), fn, turn))}
 }
 
 // A turnFunc waits for a turn, and returns what ends it.
@@ -76,33 +68,37 @@ func anyTime(context.Context) (func(), error) { return func() {}, nil }
 // and returns the first error of the run.
 func to[In any](s stream[In], name string, fn stages.Func[In, struct{}]) error {
 	defer s.fail(nil)
-	s.out.Via(operator(s.run, name, 1, fn, anyTime)).To(extension.NewIgnoreSink())
+	g := s.meter.stage(name, 1)
+	g.last = true
+	s.out.Via(operator(s.run, g, fn, anyTime)).To(extension.NewIgnoreSink())
 	return context.Cause(s.ctx)
 }
 
-func operator[In, Out any](r *run, name string, workers int, fn stages.Func[In, Out], turn turnFunc) streams.Flow {
-	c := &clock{stage: name}
-	r.clocks = append(r.clocks, c)
+func operator[In, Out any](r *run, g *gauge, fn stages.Func[In, Out], turn turnFunc) streams.Flow {
 	return flow.NewFlatMap(func(v In) []Out {
+		g.take()
 		if r.ctx.Err() != nil { // the run has failed: drain
+			g.skip()
 			release(v)
 			return nil
 		}
 		done, err := turn(r.ctx)
 		if err != nil { // only when the run has failed
+			g.skip()
 			release(v)
 			return nil
 		}
-		start := time.Now()
+		g.begin()
 		out, err := guard(r.ctx, fn, v)
-		c.ns.Add(int64(time.Since(start)))
 		done()
 		if err != nil {
-			r.fail(&StageError{Stage: name, Tile: tileOf(v), Err: err})
+			g.end(0)
+			r.fail(&StageError{Stage: g.Stage, Tile: tileOf(v), Err: err})
 			return nil
 		}
+		g.end(1)
 		return []Out{out}
-	}, workers)
+	}, g.Workers)
 }
 
 // guard calls fn and turns a panic into an error. It releases what fn was given, unless fn had done so.

@@ -30,7 +30,9 @@ func (p *Pipeline) summary(s *subject, pyramid *sink.Pyramid) (*sink.Summary, er
 		Coverage: sink.CoverageSummary{Expected: pyramid.Expected(), Written: pyramid.Written(), Tissue: s.tissue.Pixels(plan.Region)},
 		Tissue:   s.tissueSummary(p.Config),
 		Workers:  plan.Workers,
-		Memory:   sink.MemorySummary{Limit: plan.Limit, Planned: plan.Sum()},
+		Stages:   s.course.times(),
+		Reading:  sink.ReadingSummary{Decoded: s.course.Decoded, Needed: s.course.Needed, Seen: s.course.Seen, Labelled: s.course.Labelled},
+		Memory:   sink.MemorySummary{Limit: plan.Limit, Planned: plan.Sum(), Tiles: s.course.Budget, High: s.course.High},
 		Warnings: slices.Concat(p.remarks(s.model), s.warnings),
 		Outputs:  map[string]sink.Output{},
 	}

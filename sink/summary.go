@@ -13,8 +13,8 @@ import (
 // Notice stands in every summary.
 const Notice = "not for diagnostic use"
 
-// A Summary is what summary.json says of a slide: what ran on what, and what came out. Times, busy
-// seconds, memory and what was resumed differ from run to run; the rest does not.
+// A Summary is what summary.json says of a slide: what ran on what, and what came out. Times, what stages did and read,
+// memory and what was resumed differ from run to run; the rest does not.
 type Summary struct {
 	Status    string    `json:"status"` // "done"
 	Notice    string    `json:"notice"`
@@ -30,7 +30,9 @@ type Summary struct {
 	Coverage CoverageSummary   `json:"coverage"`
 	Tissue   TissueSummary     `json:"tissue"`
 	Resumed  int               `json:"resumed"` // tiles taken from the journal of an interrupted run
-	Stages   []StageTime       `json:"stages"`
+	Phases   []PhaseTime       `json:"phases"`  // one after another
+	Stages   []StageTime       `json:"stages"`  // of the phase "tiles", side by side
+	Reading  ReadingSummary    `json:"reading"`
 	Workers  int               `json:"workers"` // tiles read and inferred at a time
 	Memory   MemorySummary     `json:"memory"`
 	Warnings []string          `json:"warnings"`
@@ -124,10 +126,31 @@ type Measure struct {
 	Warning string  `json:"warning,omitempty"`
 }
 
-// StageTime is how long the workers of a stage were busy, added up.
+// StageTime is what the workers of a stage did, added up, in seconds; together that is Workers times the time of the tiles' phase.
 type StageTime struct {
-	Stage   string  `json:"stage"`
+	Stage    string  `json:"stage"`
+	Seconds  float64 `json:"seconds"` // busy
+	Workers  int     `json:"workers"`
+	Starved  float64 `json:"starved"`   // nothing to do
+	Blocked  float64 `json:"blocked"`   // nobody took what was done
+	Waiting  float64 `json:"waiting"`   // for memory, or for another slide's tiles
+	Depth    float64 `json:"depth"`     // mean number of tiles that waited before the stage
+	MaxDepth int     `json:"max_depth"` // the most there were
+}
+
+// A PhaseTime is a part of the time that a slide took.
+type PhaseTime struct {
+	Phase   string  `json:"phase"`
 	Seconds float64 `json:"seconds"`
+}
+
+// A ReadingSummary says what this run decoded, in bytes of pixels, and of how much use that was.
+type ReadingSummary struct {
+	Decoded int64 `json:"decoded"`
+	Needed  int64 `json:"needed"` // of the pixels that were labelled, at the level that they come from
+	// Seen are the pixels that the network was shown, halos included, Labelled those that it labelled.
+	Seen     int64 `json:"seen_px"`
+	Labelled int64 `json:"labelled_px"`
 }
 
 // MemorySummary is the memory allowed, planned, and the most the process had, in bytes.
@@ -135,6 +158,8 @@ type MemorySummary struct {
 	Limit   int64 `json:"limit"`
 	Planned int64 `json:"planned"`
 	Peak    int64 `json:"peak"`
+	Tiles   int64 `json:"tiles"`      // that tiles in flight may have
+	High    int64 `json:"tiles_high"` // the most that they had
 }
 
 // Output is a file beside the summary.

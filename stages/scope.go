@@ -61,6 +61,17 @@ func (s *Scope) Holds(r image.Rectangle) bool {
 	return holds
 }
 
+// Area returns how many pixels of r are for the network.
+func (s *Scope) Area(r image.Rectangle) (pixels int64) {
+	s.each(r, func(in bool, part image.Rectangle) bool {
+		if in {
+			pixels += int64(part.Dx()) * int64(part.Dy())
+		}
+		return true
+	})
+	return pixels
+}
+
 // Trim returns a tile of a network whose tiles need not be square, with no more halo than the part of its core takes
 // that is for the network.
 func (s *Scope) Trim(t slide.Tile, n unet.Geometry) slide.Tile {
