@@ -3,6 +3,7 @@ package unet
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -21,6 +22,9 @@ var (
 	gpuBatches    = Batching{Pixels: 2 << 20, Most: 16, Runs: 2, Wait: 5 * time.Millisecond}
 	webGPUBatches = Batching{Pixels: 1 << 18, Most: 4, Runs: 1, Wait: 5 * time.Millisecond}
 )
+
+// cpuBatches are for trying out what batches bring on a CPU: a processor runs one at a time.
+func cpuBatches() Batching { return Batching{Runs: runtime.GOMAXPROCS(0), Wait: 5 * time.Millisecond} }
 
 // size returns how many tiles a run has, whose network sees squares of an edge.
 func (b Batching) size(edge int) int { return max(1, min(b.Pixels/(edge*edge), b.Most)) }

@@ -177,5 +177,5 @@ func OpenForm(m *onnx.Model, cfg Config) (Engine, error) {
 		return nil, err
 	}
 	spec.Name, spec.MPP = spec.Card.Name, spec.Card.MPP
-	return start(m, spec, devices, cfg.Library, true)
+	return start(m, spec, devices, cfg, true)
 }

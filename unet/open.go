@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +28,7 @@ type Config struct {
 	Library string // path of ONNX Runtime's library; "": see README
 	TTA     bool   // average over the flips and rotations of each tile; see [TTA]
 	Blend   bool   // probabilities of tiles that overlap are averaged: the model is an [Engine]
+	Batch   int    // tiles that the network gets at a time; 0: one on a CPU, as many as fill a GPU
 
 	Card    string   // path of the model's card; "": one that stands beside the model's file
 	Classes []string // names of the classes, in place of those that file or card give
@@ -36,6 +38,9 @@ type Config struct {
 // Validate reports what is wrong with c.
 func (c Config) Validate() error {
 	_, err := c.parseDevices()
+	if c.Batch < 0 || c.Batch > 64 {
+		err = errors.Join(err, fmt.Errorf("--batch %d: give 1 to 64 tiles, or 0 for what suits the device", c.Batch))
+	}
 	return err
 }
 
@@ -78,7 +83,7 @@ func open(name string, cfg Config, logits bool) (Engine, error) {
 			return nil, fmt.Errorf("model %s: %s averages probabilities, and the model gives labels: export it without its last step", name, flag)
 		}
 	}
-	e, err := start(m, spec, devices, cfg.Library, logits)
+	e, err := start(m, spec, devices, cfg, logits)
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", name, err)
 	}
@@ -255,13 +260,13 @@ func openStandard(m *onnx.Model, spec *Spec, cfg Config) (err error) {
 }
 
 // start makes an engine of a model on the devices; none: on the first that can be had.
-func start(m *onnx.Model, spec Spec, devices []device, library string, logits bool) (Engine, error) {
+func start(m *onnx.Model, spec Spec, devices []device, cfg Config, logits bool) (Engine, error) {
 	if devices == nil {
-		return startAuto(m, spec, library, logits)
+		return startAuto(m, spec, cfg, logits)
 	}
 	var engines []Engine
 	for _, d := range devices {
-		e, err := d.start(m, spec, library, logits)
+		e, err := d.start(m, spec, cfg, logits)
 		if err != nil {
 			for _, started := range engines {
 				err = errors.Join(err, started.Close())
@@ -275,9 +280,9 @@ func start(m *onnx.Model, spec Spec, devices []device, library string, logits bo
 
 // startAuto tries the devices from the fastest to the CPU, and remembers why it passed over one. Where ONNX Runtime is
 // not installed Gorgonia runs the model, if it is one of ours.
-func startAuto(m *onnx.Model, spec Spec, library string, logits bool) (Engine, error) {
-	if err := startRuntime(library); err != nil {
-		if library == "" {
+func startAuto(m *onnx.Model, spec Spec, cfg Config, logits bool) (Engine, error) {
+	if err := startRuntime(cfg.Library); err != nil {
+		if cfg.Library == "" {
 			spec.warn("%v: gorgonia runs the model meanwhile, more slowly", err)
 			if e, err := openGorgonia(m, spec); err == nil {
 				return e, nil
@@ -289,7 +294,7 @@ func startAuto(m *onnx.Model, spec Spec, library string, logits bool) (Engine, e
 		err := cmp.Or(d.passedOver(), d.lacks())
 		var e Engine
 		if err == nil {
-			e, err = d.start(m, spec, library, logits)
+			e, err = d.start(m, spec, cfg, logits)
 		}
 		if err == nil {
 			if err = try(e); err == nil {
@@ -303,7 +308,7 @@ func startAuto(m *onnx.Model, spec Spec, library string, logits bool) (Engine, e
 		}
 		spec.PassedOver = append(spec.PassedOver, why)
 	}
-	return device{kind: cpuName}.start(m, spec, library, logits)
+	return device{kind: cpuName}.start(m, spec, cfg, logits)
 }
 
 // try runs an engine on one small tile: a device that can be opened may still fail to compute.
@@ -318,12 +323,16 @@ func try(e Engine) error {
 }
 
 // start makes an engine of a model on the device.
-func (d device) start(m *onnx.Model, spec Spec, library string, logits bool) (Engine, error) {
+func (d device) start(m *onnx.Model, spec Spec, cfg Config, logits bool) (Engine, error) {
 	if d.kind == gorgoniaName {
-		return openGorgonia(m, spec)
+		e, err := openGorgonia(m, spec)
+		if err != nil {
+			return nil, err
+		}
+		return d.batched(e, m, cfg.Batch), nil
 	}
 	spec.Logits = int(m.Graph.Outputs[1].Dims[1].N)
-	if err := startRuntime(library); err != nil {
+	if err := startRuntime(cfg.Library); err != nil {
 		return nil, err
 	}
 	spec.Engine = "onnxruntime " + ort.GetVersion() + ", " + d.String()
@@ -331,15 +340,27 @@ func (d device) start(m *onnx.Model, spec Spec, library string, logits bool) (En
 	if err != nil {
 		return nil, err
 	}
-	if d.index == "" {
-		return e, nil
-	}
-	b := gpuBatches
-	if d.kind == webGPUName {
+	return d.batched(e, m, cfg.Batch), nil
+}
+
+// batched makes a model merge predictions into runs of so many tiles, 0: as suits the device.
+func (d device) batched(e Engine, m *onnx.Model, tiles int) Engine {
+	var b Batching
+	switch {
+	case d.index == "" && tiles < 2:
+		return e
+	case d.index == "":
+		b = cpuBatches()
+	case d.kind == webGPUName:
 		b = webGPUBatches
+	default:
+		b = gpuBatches
 	}
-	if m.Graph.Inputs[0].Dims[0].N >= 0 {
+	if tiles > 0 {
+		b.Pixels, b.Most = math.MaxInt, tiles
+	}
+	if m.Graph.Inputs[0].Dims[0].N >= 0 { // its file says how many
 		b.Most = 1
 	}
-	return Batch(e, b), nil
+	return Batch(e, b)
 }

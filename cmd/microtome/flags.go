@@ -11,6 +11,7 @@ import (
 // modelFlags binds the flags that say how a model is run.
 func modelFlags(f *pflag.FlagSet, c *unet.Config) {
 	f.StringVar(&c.Device, "device", c.Device, "`DEVICE` the model runs on: auto, cpu, cuda[:N], tensorrt[:N], webgpu, gorgonia (no library needed, for models that microtome trained), or several with commas between")
+	f.IntVar(&c.Batch, "batch", c.Batch, "`TILES` that the network gets at a time, 0: one on a CPU, as many as fill a GPU")
 	f.BoolVar(&c.Half, "fp16", c.Half, "let tensorrt compute in half precision")
 	f.BoolVar(&c.TTA, "tta", c.TTA, "average over the eight flips and rotations of each tile: eight times as slow")
 	cardFlags(f, c)

@@ -181,7 +181,7 @@ func libraries(c unet.Config) map[string]string {
 // settings are what run.json says of how the run was meant.
 func (o segmentOptions) settings() map[string]any {
 	return map[string]any{
-		"model": o.model, "device": o.unet.Device, "tta": o.unet.TTA, "mpp": o.MPP, "level": o.Level, "bounds": o.Bounds, "tile": o.Tile,
+		"model": o.model, "device": o.unet.Device, "batch": o.unet.Batch, "tta": o.unet.TTA, "mpp": o.MPP, "level": o.Level, "bounds": o.Bounds, "tile": o.Tile,
 		"overlap": o.Overlap, "workers": o.Workers, "slides": o.Slides, "tissue": o.Tissue, "tissue_margin_um": o.TissueMargin,
 		"tissue_recall": o.TissueRecall.String(), "on_bad_tile": (*badTile)(&o.MarkUnread).String(), "read_timeout_s": o.ReadTimeout.Seconds(),
 		"include": o.find.Include, "exclude": o.find.Exclude, "compression": o.Compression, "mask_tile": o.MaskTile, "force": o.Force,
