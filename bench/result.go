@@ -21,8 +21,10 @@ type Result struct {
 	Setting     Setting     `json:"setting"`
 	Environment Environment `json:"environment"`
 	Figures     Figures     `json:"figures"`
-	Stages      []Stage     `json:"stages,omitempty"` // in the order of the graph
-	Explanation string      `json:"explanation,omitempty"`
+	Phases      []Phase     `json:"phases,omitempty"` // of a slide, in their order
+	Stages      []Stage     `json:"stages,omitempty"` // of the phase "tiles", in the order of the graph
+	Limit       string      `json:"limit,omitempty"`  // what limits the run; see Explanation
+	Why         string      `json:"why,omitempty"`    // the same for people
 }
 
 // A Setting is what was run: the axes of a sweep.
@@ -33,7 +35,8 @@ type Setting struct {
 	Height   int    `json:"height"`
 	Slides   int    `json:"slides"` // of the run
 	Cache    string `json:"cache"`  // "warm" or "cold" page cache, or "memory": the slide is made as it is read
-	Model    string `json:"model"`  // "null": no time at all
+	Model    string `json:"model"`
+	Null     bool   `json:"null_model,omitempty"` // its labels take no time
 	Device   string `json:"device,omitempty"`
 	Tile     int    `json:"tile"`  // edge of a core, px
 	Input    int    `json:"input"` // edge of what the network sees, px
@@ -74,7 +77,8 @@ type Figures struct {
 	GC          float64 `json:"gc_cpu"`                // share of the processor time that the garbage collector took
 }
 
-// A Stage is what the workers of a stage did. The shares are of Workers × Seconds of the run, and add up to 1.
+// A Stage is what the workers of a stage did, all slides together. The shares are of the time in which there were tiles on their way, and add
+// up to 1.
 type Stage struct {
 	Stage    string  `json:"stage"`
 	Workers  int     `json:"workers"`
@@ -84,6 +88,12 @@ type Stage struct {
 	Waiting  float64 `json:"waiting"`   // for a turn, or for memory
 	Depth    float64 `json:"depth"`     // mean number of values that wait before the stage
 	MaxDepth int     `json:"max_depth"` // the most there have been
+}
+
+// A Phase is a part of the time of slides, added up.
+type Phase struct {
+	Phase   string  `json:"phase"`
+	Seconds float64 `json:"seconds"`
 }
 
 // Environment is where a run took place.

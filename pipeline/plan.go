@@ -51,6 +51,8 @@ type Plan struct {
 	Readers int // tiles that are read at a time
 	Memory  []Need
 	Limit   int64 // --memory
+	Wanted  int   // tiles at a time that the model wants
+	Enough  int64 // --memory with which neither Core nor Workers would be held back
 
 	tileBytes int64 // of the tiles in flight
 	room      room
@@ -86,6 +88,9 @@ func (p Plan) need() need {
 	}
 	return n
 }
+
+// CacheBytes is the share of the memory that keeps decoded blocks.
+func (p Plan) CacheBytes() int64 { return cacheBytes(p.Limit) }
 
 // Grid returns the tiles in the order they are segmented. Tiles that are blended go row by row: what they
 // leave for the next panel would be as high as the slide.
@@ -183,12 +188,23 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	plan.Memory, plan.tileBytes = p.needs(v, s, core, plan.Workers)
 	plan.room.choice = takes(core, runs)
 	plan.room.all = plan.room.choice.or(plan.need())
-	for plan.least = plan.Sum(); plan.least > p.Memory; { // some needs grow with what is given
-		p.Memory = plan.least
-		needs, _ := p.needs(v, s, core, plan.Workers)
-		plan.least = Plan{Memory: needs}.Sum()
-	}
+	plan.least = p.least(v, s, core, plan.Workers)
+	plan.Wanted = unet.InFlight(p.model, core)
+	free, _ := p.choose(cores, func(int, int) bool { return true })
+	plan.Enough = p.least(v, s, free.core, unet.InFlight(p.model, free.core))
 	return plan, nil
+}
+
+// least returns the memory in which tiles of a core fit with so many workers.
+func (p planner) least(v *slide.View, s *slide.Slide, core, workers int) int64 {
+	for {
+		needs, _ := p.needs(v, s, core, workers)
+		sum := Plan{Memory: needs}.Sum()
+		if sum <= p.Memory {
+			return sum
+		}
+		p.Memory = sum // some needs grow with what is given
+	}
 }
 
 // asked returns how many tiles with cores of an edge the network is asked about, and how many pixels it looks at for

@@ -1,0 +1,163 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"microtome/pipeline"
+	"microtome/unet"
+)
+
+// A Run is one measured run, with what is too much for a results file.
+type Run struct {
+	Result
+	Watch *Watch // of the scenario end-to-end
+}
+
+// A measurement is a run in the making.
+type measurement struct {
+	Config
+	pipeline *pipeline.Pipeline
+	model    unet.Model
+	paths    []string
+	plan     pipeline.Plan // of the first slide
+	steady   steady
+	from     *usage // where what is measured begins later than the rest
+	run      Run
+}
+
+// Once makes one run in this process: best in one that does nothing else, since memory and the garbage collector's work are the
+// process's. The caller sets Environment; see [Result.Against] for Roofline.
+func Once(ctx context.Context, c Config) (_ *Run, err error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Dir == "" {
+		if c.Dir, err = os.MkdirTemp("", "microtome-bench-"); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(c.Dir)) }()
+	}
+	m := &measurement{Config: c}
+	if m.paths, err = c.Prepare(ctx); err != nil {
+		return nil, err
+	}
+	if m.model, err = unet.Open(c.Model, c.Unet); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, m.model.Close()) }()
+	if c.Null {
+		m.model = null(m.model)
+	}
+	p := c.pipelineConfig()
+	if err := p.Suits(m.model.Spec()); err != nil {
+		return nil, err
+	}
+	if len(m.paths) == 1 && p.Slides == 0 {
+		p.Slides = 1
+	}
+	m.pipeline = &pipeline.Pipeline{Model: m.model, Config: p}
+	if m.plan, err = m.pipeline.Plan(ctx, pipeline.Item{Path: m.paths[0]}); err != nil {
+		return nil, err
+	}
+	if err := m.plan.Check(); err != nil {
+		return nil, err
+	}
+	m.set()
+	if c.Cache == Cold { // last: the plan has read headers
+		for _, path := range m.paths {
+			if err := evict(path); err != nil {
+				return nil, err
+			}
+		}
+	}
+	high := watchCgroup(ctx)
+	began := usageNow()
+	if c.Scenario == EndToEnd {
+		err = m.endToEnd(ctx)
+	} else {
+		err = m.part(ctx)
+	}
+	ended := usageNow()
+	m.run.Figures.PeakCgroup = high()
+	if err != nil {
+		return nil, err
+	}
+	if m.from != nil {
+		began = *m.from
+	}
+	m.used(began, ended)
+	return &m.run, nil
+}
+
+// set says what is run.
+func (m *measurement) set() {
+	spec, plan := m.model.Spec(), m.plan
+	name := "synthetic"
+	if m.Slide != "" {
+		name = filepath.Base(m.Slide)
+	}
+	m.run.Schema, m.run.Time = Schema, time.Now().UTC()
+	m.run.Setting = Setting{
+		Scenario: m.Scenario, Slide: name, Width: plan.Region.Dx(), Height: plan.Region.Dy(), Slides: len(m.paths), Cache: m.Cache,
+		Model: spec.Name, Null: m.Null, Device: cmp.Or(m.Unet.Device, "auto"), Tile: plan.Core, Input: plan.Halo, Workers: plan.Workers,
+		Memory: m.Pipeline.Memory, Batch: max(m.Unet.Batch, 1), Sink: m.Sink, Tissue: m.Pipeline.Tissue,
+	}
+}
+
+// used works out the figures from what the process has used.
+func (m *measurement) used(began, ended usage) {
+	f, s := &m.run.Figures, m.run.Setting
+	f.Seconds = ended.at.Sub(began.at).Seconds()
+	f.CPU = (ended.cpu - began.cpu).Seconds()
+	f.Whole = time.Since(processStart).Seconds()
+	mpx := float64(f.Pixels) / 1e6
+	f.MPXPerS, f.MM2PerS, f.TilesPerS = mpx/f.Seconds, mpx*m.plan.MPP*m.plan.MPP/f.Seconds, float64(f.Tiles)/f.Seconds
+	f.SecondsSlide = f.Seconds / float64(s.Slides)
+	f.CPUPerMPX = f.CPU / mpx
+	f.PeakRSS = peakRSS()
+	f.Allocated = m.steady.perTile()
+	f.GC = (ended.gc - began.gc) / f.CPU
+	if flop := m.model.Spec().FLOP; flop > 0 && !m.Null && slices.Contains([]string{InferOnly, EndToEnd}, s.Scenario) {
+		f.UsefulGFLOP = flop * float64(f.Pixels) / 1e9 / f.Seconds
+		f.GFLOPPerS = f.UsefulGFLOP * f.Waste
+	}
+}
+
+// processStart is close to when the process began.
+var processStart = time.Now()
+
+// Against says which share of the ceilings a result reached, on as many processors as it had workers for.
+func (r *Result) Against(c Ceilings) {
+	r.Environment.Ceilings = c
+	f := &r.Figures
+	f.Roofline = map[string]float64{}
+	procs := float64(min(r.Setting.Workers, runtime.GOMAXPROCS(0)))
+	if r.Environment.Processors > 0 {
+		procs = float64(min(r.Setting.Workers, r.Environment.Processors))
+	}
+	share := func(name string, rate, ceiling float64) {
+		if rate > 0 && ceiling > 0 {
+			f.Roofline[name] = rate / ceiling
+		}
+	}
+	share("sgemm", f.GFLOPPerS, c.SGEMM*procs)
+	switch r.Setting.Scenario {
+	case ReadOnly, ReadCut:
+		share("decode", float64(f.Decoded)/3e6/f.Seconds, c.Decode*procs)
+		share("copy", f.MPXPerS*f.Waste*3*2/1e3, c.Copy*procs)
+	case WriteOnly:
+		share("codec", f.MPXPerS, c.Codec)
+	case EndToEnd:
+		share("decode", float64(f.Decoded)/3e6/f.Seconds, c.Decode*procs)
+		if r.Setting.Sink != NullSink {
+			share("codec", f.MPXPerS, c.Codec)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"microtome/bench/synthetic"
+	"microtome/slide"
+)
+
+// Prepare makes the slides of a run in c.Dir, unless they are there, and returns their paths.
+func (c Config) Prepare(ctx context.Context) (paths []string, err error) {
+	if c.Slide != "" {
+		for path, err := range slide.Find(slide.FindConfig{}, c.Slide) {
+			if err != nil {
+				return nil, err
+			}
+			paths = append(paths, path)
+		}
+		if len(paths) == 0 {
+			return nil, fmt.Errorf("%s: no slides in this folder", c.Slide)
+		}
+		return paths, nil
+	}
+	if err := os.MkdirAll(c.Dir, 0o777); err != nil {
+		return nil, err
+	}
+	s := synthetic.NewDefaultConfig()
+	s.Size = c.Size
+	name := filepath.Join(c.Dir, fmt.Sprintf("synthetic-%d", c.Size))
+	if c.Cache == InMemory { // the file stands for the slide: what is run needs a path
+		err := os.WriteFile(name+".recipe", fmt.Appendf(nil, "%+v\n", s), 0o666)
+		return []string{name + ".recipe"}, err
+	}
+	one := name + ".svs"
+	if _, err := os.Stat(one); errors.Is(err, fs.ErrNotExist) {
+		if err := synthetic.WriteSlide(ctx, one, name+"-truth.tif", s); err != nil {
+			return nil, err
+		}
+	}
+	if c.Slides == 1 {
+		return []string{one}, nil
+	}
+	folder := fmt.Sprintf("%s-copies", name)
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		return nil, err
+	}
+	for i := range c.Slides {
+		path := filepath.Join(folder, fmt.Sprintf("%06d.svs", i))
+		if err := os.Link(one, path); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
+}

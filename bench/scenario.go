@@ -1,0 +1,98 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"microtome/bench/synthetic"
+	"microtome/pipeline"
+	"microtome/sink"
+	"microtome/unet"
+)
+
+// Scenarios are what can be measured, from the parts to the whole.
+const (
+	ReadOnly  = "read"       // each block of the slide is decoded once
+	ReadCut   = "cut"        // tiles with their halos are cut from decoded blocks
+	InferOnly = "infer"      // the network labels the same tile again and again
+	WriteOnly = "write"      // labels are put in order, into the pyramid, and written
+	EndToEnd  = "end-to-end" // segment, as users run it
+)
+
+// Scenarios lists them.
+func Scenarios() []string { return []string{ReadOnly, ReadCut, InferOnly, WriteOnly, EndToEnd} }
+
+// NullSink throws masks away.
+const NullSink = "null"
+
+// Caches of the system that a slide's file is read through.
+const (
+	Warm     = "warm"   // the file was read before
+	Cold     = "cold"   // it is not in the page cache, as far as the system lets it go
+	InMemory = "memory" // there is no file: a synthetic slide is made as it is read
+)
+
+// Config is one run: a point of a sweep.
+type Config struct {
+	Scenario string
+	Slide    string // file or folder; "": a synthetic slide
+	Size     int    // edge of the synthetic slide, px
+	Slides   int    // copies of the synthetic slide that are run over
+	Cache    string
+	Model    string // built-in, or a file
+	Null     bool   // the model's tiles are laid, but its labels are 0 and take no time
+	Unet     unet.Config
+	Sink     string // compression, or NullSink
+	Pipeline pipeline.Config
+	Dir      string // for slides and results
+}
+
+// NewDefaultConfig returns the whole run with the built-in model on a synthetic slide.
+func NewDefaultConfig() Config {
+	p := pipeline.NewDefaultConfig()
+	p.Tissue = pipeline.TissueOff
+	return Config{Scenario: EndToEnd, Size: 4096, Slides: 1, Cache: Warm, Model: "nuclei", Sink: p.Compression, Pipeline: p}
+}
+
+// Validate reports everything that is wrong with c, in the words of the command line.
+func (c Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	oneOf := func(flag, is string, of []string) {
+		check(slices.Contains(of, is), "--%s %s: give one of %s", flag, is, strings.Join(of, ", "))
+	}
+	oneOf("scenario", c.Scenario, Scenarios())
+	oneOf("cache", c.Cache, []string{Warm, Cold, InMemory})
+	oneOf("sink", c.Sink, append(sink.Compressions(), NullSink))
+	check(c.Slides >= 1 && c.Slides <= 100_000, "--copies %d: give 1 to 100000 slides", c.Slides)
+	check(c.Slide == "" || c.Cache != InMemory, "--cache memory is for synthetic slides: leave the slide out")
+	check(c.Slide == "" || c.Slides == 1, "--copies is for synthetic slides: name a folder of slides instead")
+	check(c.Slides == 1 || c.Scenario == EndToEnd, "--copies %d: only the scenario %s runs over several slides", c.Slides, EndToEnd)
+	if c.Slide == "" {
+		errs = append(errs, synthetic.Config{Size: c.Size}.Validate())
+	} else if _, err := os.Stat(c.Slide); err != nil {
+		errs = append(errs, err)
+	}
+	p := c.pipelineConfig()
+	return errors.Join(append(errs, p.Validate(), c.Unet.Validate())...)
+}
+
+// pipelineConfig returns how the pipeline is run.
+func (c Config) pipelineConfig() pipeline.Config {
+	p := c.Pipeline
+	if p.Discard = c.Sink == NullSink; !p.Discard {
+		p.Compression = c.Sink
+	}
+	p.Out, p.Force = c.Dir, true
+	if p.Out == "" {
+		p.Out = "."
+	}
+	return p
+}

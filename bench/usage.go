@@ -1,0 +1,75 @@
+package bench
+
+import (
+	"context"
+	"runtime/metrics"
+	"sync"
+	"time"
+)
+
+// A usage is what the process has used so far.
+type usage struct {
+	at        time.Time
+	cpu       time.Duration // user and system
+	gc        float64       // s of processor time
+	allocated int64         // bytes on Go's heap
+}
+
+func usageNow() usage {
+	samples := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(samples)
+	return usage{at: time.Now(), cpu: cpuTime(), gc: samples[0].Value.Float64(), allocated: int64(samples[1].Value.Uint64())}
+}
+
+// A steady watches what tiles allocate when the first quarter of them has gone by: buffers are there then.
+type steady struct {
+	mu          sync.Mutex
+	of          int // tiles
+	done        int
+	first, last usage
+	from        int
+}
+
+// tile counts a tile.
+func (s *steady) tile() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done++
+	if s.done == (s.of+3)/4 {
+		s.first, s.from = usageNow(), s.done
+	}
+	if s.done == s.of {
+		s.last = usageNow()
+	}
+}
+
+// perTile returns the bytes allocated for each of the later tiles; 0: there were too few.
+func (s *steady) perTile() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last.at.IsZero() || s.done-s.from < 4 {
+		return 0
+	}
+	return (s.last.allocated - s.first.allocated) / int64(s.done-s.from)
+}
+
+// watchCgroup follows the memory of the control group until stop is called, which returns the most that it was; 0: not known.
+func watchCgroup(ctx context.Context) (stop func() int64) {
+	ctx, cancel := context.WithCancel(ctx)
+	most := make(chan int64, 1)
+	go func() {
+		var high int64
+		ticks := time.NewTicker(20 * time.Millisecond)
+		defer ticks.Stop()
+		for {
+			high = max(high, cgroupMemory())
+			select {
+			case <-ticks.C:
+			case <-ctx.Done():
+				most <- high
+				return
+			}
+		}
+	}()
+	return func() int64 { cancel(); return <-most }
+}
