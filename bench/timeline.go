@@ -168,6 +168,6 @@ func axis(b *strings.Builder, y int, seconds float64) {
 	}
 	for t := 0.0; t <= seconds*1.0001; t += every {
 		x := laneLeft + t/seconds*laneWidth
-		fmt.Fprintf(b, `<line x1="%.1f" x2="%.1[1]f" y1="%d" y2="%d" stroke="#999"/><text x="%.1[1]f" y="%d" text-anchor="middle">%g s</text>`+"\n", x, y-laneGap/2, y, y+14, math.Round(t*1e6)/1e6)
+		fmt.Fprintf(b, `<line x1="%.1[1]f" x2="%.1[1]f" y1="%[2]d" y2="%[3]d" stroke="#999"/><text x="%.1[1]f" y="%[4]d" text-anchor="middle">%[5]g s</text>`+"\n", x, y-laneGap/2, y, y+14, math.Round(t*1e6)/1e6)
 	}
 }
