@@ -63,9 +63,9 @@ func TestSeedDecides(t *testing.T) {
 // TestRenderJoins: a pixel does not depend on the square it is rendered with.
 func TestRenderJoins(t *testing.T) {
 	const size = 200
-	c := Config{Size: size, Seed: 5}
+	p := &painter{scene: newScene(Config{Size: size, Seed: 5})}
 	rgb, truth := make([]byte, 3*size*size), make([]byte, size*size)
-	c.render(rgb, truth, 0, 0, size)
+	p.paint(rgb, truth, image.Rect(0, 0, size, size))
 	if n := bytes.Count(truth, []byte{1}); n < size*size/50 {
 		t.Fatalf("only %d pixels of nuclei: the test would be blind", n)
 	}
@@ -73,7 +73,7 @@ func TestRenderJoins(t *testing.T) {
 		edge := rapid.IntRange(1, 60).Draw(t, "edge")
 		x0, y0 := rapid.IntRange(0, size-edge).Draw(t, "x"), rapid.IntRange(0, size-edge).Draw(t, "y")
 		partRGB, partTruth := make([]byte, 3*edge*edge), make([]byte, edge*edge)
-		c.render(partRGB, partTruth, x0, y0, edge)
+		p.paint(partRGB, partTruth, image.Rect(x0, y0, x0+edge, y0+edge))
 		for y := range edge {
 			at := (y0+y)*size + x0
 			if !bytes.Equal(partTruth[y*edge:][:edge], truth[at:][:edge]) || !bytes.Equal(partRGB[3*y*edge:][:3*edge], rgb[3*at:][:3*edge]) {

@@ -29,7 +29,7 @@ func WriteSlide(ctx context.Context, slidePath, truthPath string, c Config) (err
 	if err != nil {
 		return errors.Join(err, picture.Abort())
 	}
-	w := &writer{ctx: ctx, Config: c, levels: sink.Levels(size, tile), picture: picture, truth: sink.NewPyramid(size, tile, sink.Majority, mask)}
+	w := &writer{ctx: ctx, painter: painter{scene: newScene(c)}, levels: sink.Levels(size, tile), picture: picture, truth: sink.NewPyramid(size, tile, sink.Majority, mask)}
 	if _, err := w.tile(len(w.levels)-1, 0, 0); err != nil {
 		return errors.Join(err, picture.Abort(), w.truth.Abort())
 	}
@@ -43,7 +43,7 @@ func WriteSlide(ctx context.Context, slidePath, truthPath string, c Config) (err
 // one tile a level.
 type writer struct {
 	ctx context.Context //nolint:containedctx // a writer makes one slide
-	Config
+	painter
 	levels  []image.Point
 	picture sink.Container
 	truth   *sink.Pyramid
@@ -57,7 +57,7 @@ func (w *writer) tile(level, x, y int) ([]byte, error) {
 	pix := make([]byte, 3*tile*tile)
 	if level == 0 {
 		truth := make([]byte, tile*tile)
-		w.render(pix, truth, x*tile, y*tile, tile)
+		w.paint(pix, truth, image.Rect(x*tile, y*tile, (x+1)*tile, (y+1)*tile))
 		r := image.Rect(x*tile, y*tile, (x+1)*tile, (y+1)*tile).Intersect(image.Rectangle{Max: w.levels[0]})
 		if err := w.truth.Write(r, tile, truth); err != nil {
 			return nil, err
