@@ -69,21 +69,21 @@ func (s *scene) grow(n *nucleus, bits uint64, cx, cy, x, y int, q quad) bool {
 	var long, short int // quarters of a pixel
 	switch {
 	case kind > 128: // epithelium: round and pale
-		if chance > 190 {
+		if chance > 175 {
 			return false
 		}
-		long = 22 + take(3) + take(3) // 5.5 to 9 px
+		long = 20 + take(4) // 5 to 8.75 px
 		short = long * (70 + take(5)*28/31) / 100
 		n.angle = take(8) * 180 / 256
-		n.stain = 88 + take(5)
+		n.stain = 72 + take(5)
 		n.pale = 60 + take(6)
 	case chance < crowd: // lymphocytes: small and dark
 		long = 16 + take(2) // 4 to 5 px
 		short = long - take(2)
 		n.angle = take(8) * 180 / 256
-		n.stain = 130 + take(5)
+		n.stain = 108 + take(5)
 		n.pale = 20
-	case chance < 26+crowd/2: // fibroblasts: thin, along the fibres
+	case chance < 32+crowd/2: // fibroblasts: thin, along the fibres
 		eosin := s.stroma[s.fibre(at(q[0].u, q[1].u, q[2].u, q[3].u), at(q[0].v, q[1].v, q[2].v, q[3].v))] & 255
 		if int(eosin) < at(q[0].open, q[1].open, q[2].open, q[3].open)+10 {
 			return false
@@ -93,7 +93,7 @@ func (s *scene) grow(n *nucleus, bits uint64, cx, cy, x, y int, q quad) bool {
 		across := [2]float64{float64(q[1].v - q[0].v), float64(q[2].v - q[0].v)}
 		degrees := int(math.Atan2(-across[0], across[1])*180/math.Pi) + take(5) - 16
 		n.angle = wrap(degrees, 180)
-		n.stain = 115 + take(5)
+		n.stain = 92 + take(5)
 		n.pale = 24
 	default:
 		return false
@@ -130,6 +130,12 @@ var soft = func() (table [16][4 * 64]uint8) {
 	return table
 }()
 
+// covers says whether a pixel belongs to n.
+func (n *nucleus) covers(x, y int) bool {
+	dx, dy := float64(x)+0.5-n.x, float64(y)+0.5-n.y
+	return n.c*dy*dy+dx*(n.a*dx+n.b*dy) <= 1
+}
+
 // box returns the pixels around n that d of its quadratic form may cover, within r.
 func (n *nucleus) box(r image.Rectangle, d float64) image.Rectangle {
 	det := n.a*n.c - n.b*n.b/4
@@ -162,7 +168,7 @@ func (s *scene) draw(n *nucleus, plane, truth []byte, r image.Rectangle) {
 			}
 			i := int(64 * d)
 			clump := int(chromatin[(x+ox)&(chromatinEdge-1)])
-			density := 192 + (clump&255*(256-n.blur)+clump>>8*n.blur)>>9 // 192 to 320
+			density := 110 + (clump&255*(256-n.blur)+clump>>8*n.blur)*290>>16 // 110 to 400
 			rim := 256 - n.pale + n.pale*min(i, 64)>>6
 			h := n.stain * int(table[i]) >> 8 * rim >> 8 * density >> 8
 			old := int(plane[row+x])

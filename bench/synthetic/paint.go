@@ -5,6 +5,10 @@ import (
 	"image"
 )
 
+// depthRange is by how much edges of tissue are out of place at most, px: by the texture of ragged edges, and
+// by the fibres that stick out of them.
+const depthRange = 127/4 + 1 + (255-160)/8 + 1
+
 // A painter paints rectangles of a scene; it keeps what it needs for that. One goroutine uses it.
 type painter struct {
 	*scene
@@ -88,7 +92,7 @@ func along(tl, tr, bl, br int32, dx, dy int) slope {
 // cellIn paints a part of r that lies in one cell.
 func (p *painter) cellIn(rgb []byte, part, r image.Rectangle, cx, cy int, q quad) {
 	least := func(f func(c *corner) int32) int32 { return min(f(q[0]), f(q[1]), f(q[2]), f(q[3])) }
-	edge := least(func(c *corner) int32 { return c.depth }) < int32(16*(p.depthRange+3))
+	edge := least(func(c *corner) int32 { return c.depth }) < 16*(depthRange+160/8)
 	nearest, farthest := least(func(c *corner) int32 { return c.kind }), -least(func(c *corner) int32 { return -c.kind })
 	mixed := farthest > -128 && nearest < 384
 	epithelium := nearest >= 384
@@ -123,12 +127,13 @@ func (p *painter) cellIn(rgb []byte, part, r image.Rectangle, cx, cy int, q quad
 				t := int(p.stroma[((v.at+i*v.step)>>14&(stromaEdge-1))*stromaEdge+(u.at+i*u.step)>>14&(stromaEdge-1)])
 				e = max(0, t&255+((t>>8-t&255)*focus)>>8-(open.at+i*open.step)>>6)
 				h = e >> 4
+				out += (t&255 - 160) >> 1 // fibres stick out, clefts go in
 			}
 			if w > 0 {
 				t := int(cytoplasm[x&(cytoplasmEdge-1)])
 				c := t&255 + ((t>>8-t&255)*focus)>>8
-				e += (c*140>>8 - e) * w >> 8
-				h += (c*70>>8 - h) * w >> 8
+				e += (c*120>>8 - e) * w >> 8
+				h += (c*52>>8 - h) * w >> 8
 			}
 			e = e * (gainE.at + i*gainE.step) >> 14
 			h = h * (gainH.at + i*gainH.step) >> 14

@@ -18,12 +18,11 @@ const (
 // turned and thinned differently everywhere. A texel holds a value in focus in its low byte, and the same
 // out of focus in its high byte.
 type textures struct {
-	stroma     []uint16 // eosin of wavy fibres, along x, with clefts between them
-	cytoplasm  []uint16 // of epithelium
-	chromatin  []uint16
-	ragged     []int8   // how far, in quarters of a pixel, edges of tissue are out of place
-	grain      []uint32 // of the scanner, a byte a channel, 0 to 2·noise
-	depthRange float64  // of ragged, px
+	stroma    []uint16 // eosin of wavy fibres, along x, with clefts between them
+	cytoplasm []uint16 // of epithelium
+	chromatin []uint16
+	ragged    []int8   // how far, in quarters of a pixel, edges of tissue are out of place
+	grain     []uint32 // of the scanner, a byte a channel, 0 to 2·noise
 }
 
 // noise is the largest deviation that a scanner adds to a channel.
@@ -46,11 +45,10 @@ var theTextures = sync.OnceValue(func() *textures {
 		x, y := float64(i%raggedEdge), float64(i/raggedEdge)
 		v := 0.0
 		for o, length := range []float64{128, 64, 32, 16, 8, 4} {
-			v += (c.ripple(x, y, length, length, raggedEdge, 40+o) - 0.5) * length / 2
+			v += (c.ripple(x, y, length, length, raggedEdge, 40+o) - 0.5) * (length/2.5 + 2.5)
 		}
 		t.ragged[i] = int8(min(max(4*v, -127), 127))
 	}
-	t.depthRange = 127.0 / 4
 	for i := range t.grain {
 		h := c.hash(i%grainEdge, i/grainEdge, 60)
 		common := h & 3 // light and dark more than colour
@@ -89,19 +87,21 @@ func (c Config) fibres(x, y float64) float64 {
 	patch := c.ripple(x, y, 64, 64, n, 7) - 0.5
 	grit := c.ripple(x, y, 4, 4, n, 8) - 0.5
 	cleft := 0.55*c.ripple(x, wavy, 128, 16, n, 9) + 0.45*c.ripple(x+31, wavy+7, 64, 8, n, 10)
-	return 165 + 75*thread + 45*thin + 70*bundle + 50*patch + 25*grit - 1500*max(0, cleft-0.64)
+	grain := c.ripple(x, y, 2, 2, n, 18) - 0.5
+	tear := c.ripple(x+11, wavy, 64, 8, n, 19)
+	return 168 + 70*thread + 55*thin + 70*bundle + 50*patch + 45*grit + 40*grain - 1500*max(0, cleft-0.64) - 900*max(0, tear-0.78)
 }
 
 // granules is the density of cytoplasm, 0 to 255.
 func (c Config) granules(x, y float64) float64 {
 	const n = cytoplasmEdge
-	return 150 + 45*(c.ripple(x, y, 4, 4, n, 11)-0.5) + 25*(c.ripple(x, y, 2, 2, n, 12)-0.5) + 60*(c.ripple(x, y, 16, 16, n, 13)-0.5) + 60*(c.ripple(x, y, 64, 64, n, 14)-0.5)
+	return 150 + 60*(c.ripple(x, y, 4, 4, n, 11)-0.5) + 45*(c.ripple(x, y, 2, 2, n, 12)-0.5) + 60*(c.ripple(x, y, 16, 16, n, 13)-0.5) + 60*(c.ripple(x, y, 64, 64, n, 14)-0.5)
 }
 
 // clumps is the density of chromatin, 0 to 255.
 func (c Config) clumps(x, y float64) float64 {
 	const n = chromatinEdge
-	return 128 + 110*(c.ripple(x, y, 4, 4, n, 15)-0.5) + 60*(c.ripple(x, y, 2, 2, n, 16)-0.5) + 60*(c.ripple(x, y, 8, 8, n, 17)-0.5)
+	return 128 + 190*(c.ripple(x, y, 4, 4, n, 15)-0.5) + 110*(c.ripple(x, y, 2, 2, n, 16)-0.5) + 70*(c.ripple(x, y, 8, 8, n, 17)-0.5)
 }
 
 // focus fills a texture by a formula of values from 0 to 255, in focus and out of it.

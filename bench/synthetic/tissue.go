@@ -125,8 +125,8 @@ func (s *scene) depth(x, y float64) float64 {
 
 // Optical densities of the stains, by colour, after Ruifrok and Johnston 2001.
 var (
-	densityH = [3]float64{0.65, 0.70, 0.29}
-	densityE = [3]float64{0.10, 0.84, 0.42} // pinker than the paper's, as scanners show it
+	densityH = [3]float64{0.62, 0.70, 0.38}
+	densityE = [3]float64{0.10, 0.80, 0.48} // both a little redder than the paper's, as scanners show it
 )
 
 // Steps of the stains' amounts that colours are looked up by, optical density.
@@ -185,8 +185,8 @@ func (s *scene) properties(c *corner, x, y float64) {
 	kind := 0.75*s.noise(x/900, y/900, 24) + 0.25*s.noise(x/210, y/210, 25)
 	c.kind = int32(min(max(128+(kind-0.57)*6000, -300), 556))
 	c.open = int32(130 * (0.6*s.noise(x/700, y/700, 26) + 0.4*s.noise(x/190, y/190, 27)))
-	c.eosin = int32(256 * (0.8 + 0.3*s.noise(x/2600, y/2600, 28) + 0.2*s.noise(x/400, y/400, 29)))
-	c.haematoxylin = int32(256 * (0.8 + 0.4*s.noise(x/3100, y/3100, 30)))
+	c.eosin = int32(256 * (0.62 + 0.3*s.noise(x/2600, y/2600, 28) + 0.2*s.noise(x/400, y/400, 29)))
+	c.haematoxylin = int32(256 * (0.75 + 0.4*s.noise(x/3100, y/3100, 30)))
 	c.blur = int32(256 * min(max(2.2*s.noise(x/1900, y/1900, 31)-1, 0.08), 1))
 	crowd := s.noise(x/520, y/520, 32)*0.75 + 0.25*s.noise(x/130, y/130, 33)
 	c.crowd = int32(256 * min(max(5*(crowd-0.62), 0), 1))
@@ -235,7 +235,7 @@ func (l *lattice) at(cx, cy int) quad {
 
 // bare says that a cell is all glass.
 func (s *scene) bare(q quad) bool {
-	return max(q[0].depth, q[1].depth, q[2].depth, q[3].depth) < -int32(16*s.depthRange)
+	return max(q[0].depth, q[1].depth, q[2].depth, q[3].depth) < -16*depthRange
 }
 
 // cellsOf returns the cells that a rectangle of pixels touches.
