@@ -3,6 +3,7 @@ package synthetic
 import (
 	"encoding/binary"
 	"image"
+	"slices"
 )
 
 // depthRange is by how much edges of tissue are out of place at most, px: by the texture of ragged edges, and
@@ -31,7 +32,8 @@ func (p *painter) paint(rgb, truth []byte, r image.Rectangle) (tissue bool) {
 
 // paintOn is paint on a lattice that holds all cells within maxReach of r.
 func (p *painter) paintOn(l *lattice, rgb, truth []byte, r image.Rectangle) {
-	p.plane = append(p.plane[:0], make([]byte, r.Dx()*r.Dy())...)
+	p.plane = slices.Grow(p.plane[:0], r.Dx()*r.Dy())[:r.Dx()*r.Dy()]
+	clear(p.plane)
 	near := r.Inset(-maxReach)
 	around := cellsOf(near)
 	for cy := around.Min.Y; cy < around.Max.Y; cy++ {

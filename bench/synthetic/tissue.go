@@ -84,7 +84,11 @@ func (s *scene) layOut() {
 		s.pieces = append(s.pieces, piece{x, y, sin, cos, a, b})
 	}
 	if s.Size < 3000 {
-		add(size/2, size/2, size*0.41, size*0.36, 0)
+		x := size / 2
+		if s.Size < 5*cell { // a corner of cells, or none may be in tissue
+			x = math.Floor(x/cell) * cell
+		}
+		add(x, x, size*0.41, size*0.36, 0)
 		return
 	}
 	for i := range 4 {

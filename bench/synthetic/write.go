@@ -51,10 +51,26 @@ func WriteSlideProgress(ctx context.Context, slidePath, truthPath string, c Conf
 
 	s := newScene(c)
 	w := &writer{pyramid: newPyramid(s, sink.Levels(size, tile)), picture: picture, truth: sink.NewPyramid(size, tile, sink.Majority, mask)}
-	if err := w.write(ctx, done); err != nil {
-		return err
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	listed := make(chan error, 1)
+	go func() {
+		err := s.list(ctx, table)
+		if err != nil {
+			stop(err)
+		}
+		listed <- err
+	}()
+	if err = w.write(ctx, done); err != nil {
+		stop(err)
 	}
-	if err := s.list(ctx, table); err != nil {
+	if failed := <-listed; err == nil {
+		err = failed
+	}
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	// The slide comes last: where it is, its truth is.
