@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"image/jpeg"
+	"slices"
 
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
@@ -50,9 +51,9 @@ func newCodec(name string) (codec, error) {
 		var buf bytes.Buffer
 		var rgba []byte
 		return codec{name, 7, func(dst, pix []byte, width int) ([]byte, error) {
-			rgba = rgba[:0]
-			for p := pix; len(p) > 0; p = p[3:] {
-				rgba = append(rgba, p[0], p[1], p[2], 255)
+			rgba = slices.Grow(rgba[:0], len(pix)/3*4)[:len(pix)/3*4]
+			for p, q := pix, rgba; len(p) >= 3; p, q = p[3:], q[4:] {
+				q[0], q[1], q[2], q[3] = p[0], p[1], p[2], 255
 			}
 			img := &image.RGBA{Pix: rgba, Stride: width / 3 * 4, Rect: image.Rect(0, 0, width/3, len(pix)/width)}
 			buf.Reset()

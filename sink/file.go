@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"bufio"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -132,6 +133,36 @@ func (p *partial) abort() error {
 func (p *partial) remove() error {
 	return also(p.fs.Remove(p.temp), removeDir(p.fs, filepath.Dir(p.temp)))
 }
+
+// A Whole is a file that is written from its beginning to its end, and has its name once that is done.
+// Exactly one of Commit and Abort ends it; after that Abort does nothing.
+type Whole struct {
+	part *partial
+	w    *bufio.Writer
+}
+
+// CreateWhole starts a file that will have the name path once it is committed.
+func CreateWhole(fsys FileSystem, path string) (*Whole, error) {
+	part, err := createPartial(fsys, path)
+	if err != nil {
+		return nil, err
+	}
+	return &Whole{part, bufio.NewWriterSize(part, 1<<16)}, nil
+}
+
+// Write appends to the file.
+func (w *Whole) Write(b []byte) (int, error) { return w.w.Write(b) }
+
+// Commit makes the file durable under its final name, or fails and leaves nothing.
+func (w *Whole) Commit() error {
+	if err := w.w.Flush(); err != nil {
+		return also(err, w.part.abort())
+	}
+	return w.part.commit()
+}
+
+// Abort removes what was written.
+func (w *Whole) Abort() error { return w.part.abort() }
 
 // removeDir removes a folder unless another file is still being written in it.
 func removeDir(fsys FileSystem, dir string) error {

@@ -126,20 +126,69 @@ func (t *TIFF) append(b []byte) (at uint64) {
 
 // WriteTile stores a tile; see [Container].
 func (t *TIFF) WriteTile(level, x, y int, pix []byte) error {
-	if t.part.ended {
-		return errEnded
+	l, err := t.vacant(level, x, y)
+	if err != nil {
+		return err
 	}
-	if level < 0 || level >= len(t.levels) || !image.Pt(x, y).In(image.Rectangle{Max: tilesIn(t.levels[level].size, t.cfg.Tile)}) {
-		return fmt.Errorf("the image has no tile (%d, %d) in level %d", x, y, level)
-	}
-	l := &t.levels[level]
-	if l.counts[y*l.tiles.X+x] != 0 {
-		return fmt.Errorf("tile (%d, %d) of level %d was written twice", x, y, level)
-	}
-	if l.tile.X == t.cfg.Tile && l.tile.Y == t.cfg.Tile {
+	if t.Whole(level) {
 		return t.store(l, y*l.tiles.X+x, pix)
 	}
 	return t.storeCut(l, x, y, pix)
+}
+
+// vacant returns a level in which there is no tile (x, y) yet.
+func (t *TIFF) vacant(level, x, y int) (*tiffLevel, error) {
+	if t.part.ended {
+		return nil, errEnded
+	}
+	if level < 0 || level >= len(t.levels) || !image.Pt(x, y).In(image.Rectangle{Max: tilesIn(t.levels[level].size, t.cfg.Tile)}) {
+		return nil, fmt.Errorf("the image has no tile (%d, %d) in level %d", x, y, level)
+	}
+	l := &t.levels[level]
+	if l.counts[y*l.tiles.X+x] != 0 {
+		return nil, fmt.Errorf("tile (%d, %d) of level %d was written twice", x, y, level)
+	}
+	return l, nil
+}
+
+// Whole reports whether tiles of a level are stored as WriteTile gets them. Those of a level that is
+// smaller than a tile are not, and have no code of their own.
+func (t *TIFF) Whole(level int) bool { return t.levels[level].tile == image.Pt(t.cfg.Tile, t.cfg.Tile) }
+
+// NewEncoder returns what appends the code of a tile to dst, for WriteCode: several goroutines can encode,
+// each with an encoder of its own.
+func (t *TIFF) NewEncoder() (encode func(dst, pix []byte) ([]byte, error), err error) {
+	c, err := newCodec(t.cfg.Compression)
+	return func(dst, pix []byte) ([]byte, error) { return c.encode(dst, pix, t.cfg.Tile*t.bands()) }, err
+}
+
+// WriteCode is WriteTile of a tile of a Whole level that has been encoded.
+func (t *TIFF) WriteCode(level, x, y int, code []byte) error {
+	l, err := t.vacant(level, x, y)
+	if err != nil {
+		return err
+	}
+	if !t.Whole(level) || len(code) == 0 {
+		return fmt.Errorf("a code of %d bytes for tile (%d, %d) of level %d, whose tiles have %v pixels", len(code), x, y, level, l.tile)
+	}
+	i := y*l.tiles.X + x
+	l.offsets[i], l.counts[i] = t.append(code), uint32(len(code))
+	return t.err
+}
+
+// Repeat is WriteTile of the pixels of another tile of a Whole level, which are stored once.
+func (t *TIFF) Repeat(level, x, y int, of image.Point) error {
+	l, err := t.vacant(level, x, y)
+	if err != nil {
+		return err
+	}
+	from := of.Y*l.tiles.X + of.X
+	if !t.Whole(level) || !of.In(image.Rectangle{Max: l.tiles}) || l.counts[from] == 0 {
+		return fmt.Errorf("tile (%d, %d) of level %d repeats tile %v, which is not there", x, y, level, of)
+	}
+	i := y*l.tiles.X + x
+	l.offsets[i], l.counts[i] = l.offsets[from], l.counts[from]
+	return nil
 }
 
 // storeCut stores a tile of a level whose tiles are smaller in the file. Along an axis either they are

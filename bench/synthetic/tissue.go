@@ -2,6 +2,7 @@ package synthetic
 
 import (
 	"fmt"
+	"image"
 	"math"
 )
 
@@ -25,18 +26,6 @@ func (c Config) Validate() error {
 // mpp is the size of a synthetic pixel, µm.
 const mpp = 0.5
 
-// A nucleus is an ellipse: a pixel at (dx, dy) from its centre belongs to it where
-// a·dx² + b·dx·dy + c·dy² <= 1.
-type nucleus struct {
-	x, y    float64
-	a, b, c float64
-	reach   float64 // radius that holds it, px
-	stain   float64 // optical density of haematoxylin
-}
-
-// pitch is the edge of the squares that hold at most one nucleus each, px.
-const pitch = 19
-
 // hash mixes coordinates, a channel and the seed into 64 random bits (the finaliser of SplitMix64).
 func (c Config) hash(x, y, channel int) uint64 {
 	h := uint64(x)*0x9e3779b97f4a7c15 ^ uint64(y)*0xc2b2ae3d27d4eb4f ^ uint64(channel)*0x165667b19e3779f9 ^ c.Seed<<32
@@ -54,110 +43,213 @@ func (c Config) uniform(x, y, channel int) float64 {
 func (c Config) noise(x, y float64, channel int) float64 {
 	fx, fy := math.Floor(x), math.Floor(y)
 	ix, iy := int(fx), int(fy)
-	u, v := x-fx, y-fy
-	u, v = u*u*(3-2*u), v*v*(3-2*v)
+	u, v := smooth(x-fx), smooth(y-fy)
 	top := c.uniform(ix, iy, channel)*(1-u) + c.uniform(ix+1, iy, channel)*u
 	bottom := c.uniform(ix, iy+1, channel)*(1-u) + c.uniform(ix+1, iy+1, channel)*u
 	return top*(1-v) + bottom*v
 }
 
-// tissue returns above 0 where there is tissue: a piece around the middle with a ragged edge.
-func (c Config) tissue(x, y float64) float64 {
-	s := float64(c.Size)
-	dx, dy := (x-s/2)/(s*0.42), (y-s/2)/(s*0.36)
-	ragged := 0.9*c.noise(x*5/s, y*5/s, 1) + 0.35*c.noise(x*17/s, y*17/s, 2) + 0.12*c.noise(x/40, y/40, 3)
-	return 0.55 + 0.75*ragged - math.Hypot(dx, dy) - 0.12
+// A scene is a slide that can be painted.
+type scene struct {
+	Config
+	*textures
+	pieces  []piece
+	colours []uint32 // by haematoxylin<<8 | eosin: a byte a channel, less the mean of the grain
+	glass   []byte   // grainEdge × grainEdge RGB pixels, which repeat
 }
 
-// nucleusIn returns the nucleus of a square, if it has one. Squares are crowded where the noise is high.
-func (c Config) nucleusIn(col, row int) (n nucleus, ok bool) {
-	crowd := c.noise(float64(col)/14, float64(row)/14, 10)
-	if c.uniform(col, row, 11) > 0.1+0.75*crowd*crowd {
-		return n, false
-	}
-	n.x = (float64(col) + c.uniform(col, row, 12)) * pitch
-	n.y = (float64(row) + c.uniform(col, row, 13)) * pitch
-	if c.tissue(n.x, n.y) < 0.03 {
-		return n, false
-	}
-	long := 5.5 + 4.5*c.uniform(col, row, 14) // half axes, px: nuclei of 5 to 10 µm
-	short := long * (0.55 + 0.4*c.uniform(col, row, 15))
-	sin, cos := math.Sincos(math.Pi * c.uniform(col, row, 16))
-	n.a = cos*cos/(long*long) + sin*sin/(short*short)
-	n.b = 2 * sin * cos * (1/(long*long) - 1/(short*short))
-	n.c = sin*sin/(long*long) + cos*cos/(short*short)
-	n.reach = long
-	n.stain = 0.75 + 0.45*c.uniform(col, row, 17)
-	return n, true
+// A piece of tissue is an ellipse, before its edge is made ragged.
+type piece struct {
+	x, y     float64
+	sin, cos float64
+	a, b     float64 // half axes, px
 }
 
-// render fills the RGB pixels and the truth of a square of an edge with its top left corner at (x0, y0).
-// Any squares give the same pixels.
-func (c Config) render(rgb, truth []byte, x0, y0, edge int) {
-	haematoxylin := make([]float64, edge*edge)
-	clear(truth)
-	first := func(v int) int { return int(math.Floor(float64(v)/pitch)) - 1 }
-	for row := first(y0); row <= first(y0+edge)+2; row++ {
-		for col := first(x0); col <= first(x0+edge)+2; col++ {
-			if n, ok := c.nucleusIn(col, row); ok {
-				n.draw(haematoxylin, truth, x0, y0, edge)
-			}
-		}
+func newScene(c Config) *scene {
+	s := &scene{Config: c, textures: theTextures()}
+	s.layOut()
+	s.stain()
+	for i := range grainEdge * grainEdge {
+		v := s.colours[0] + s.grain[i]
+		s.glass = append(s.glass, byte(v), byte(v>>8), byte(v>>16))
 	}
-	for y := range edge {
-		for x := range edge {
-			i := y*edge + x
-			c.stain(rgb[3*i:3*i+3], x0+x, y0+y, haematoxylin[i])
+	return s
+}
+
+// layOut puts one piece of tissue on a small slide, two to four on a larger one.
+func (s *scene) layOut() {
+	size := float64(s.Size)
+	add := func(x, y, a, b, turn float64) {
+		sin, cos := math.Sincos(turn)
+		s.pieces = append(s.pieces, piece{x, y, sin, cos, a, b})
+	}
+	if s.Size < 3000 {
+		x := size / 2
+		if s.Size < 5*cell { // a corner of cells, or none may be in tissue
+			x = math.Floor(x/cell) * cell
 		}
+		add(x, x, size*0.41, size*0.36, 0)
+		return
+	}
+	for i := range 4 {
+		random := func(channel int) float64 { return s.uniform(i, 0, 100+channel) }
+		if i == int(4*s.uniform(0, 1, 100)) && s.uniform(0, 2, 100) < 0.5 {
+			continue
+		}
+		x, y := float64(i%2)/2+0.25+0.05*(random(1)-0.5), float64(i/2)/2+0.25+0.05*(random(2)-0.5)
+		add(x*size, y*size, size*(0.19+0.04*random(3)), size*(0.13+0.06*random(4)), math.Pi*random(5))
 	}
 }
 
-// draw stains the pixels of a nucleus, and marks them in the truth.
-func (n nucleus) draw(haematoxylin []float64, truth []byte, x0, y0, edge int) {
-	for y := max(int(n.y-n.reach), y0); y <= min(int(n.y+n.reach)+1, y0+edge-1); y++ {
-		for x := max(int(n.x-n.reach), x0); x <= min(int(n.x+n.reach)+1, x0+edge-1); x++ {
-			dx, dy := float64(x)+0.5-n.x, float64(y)+0.5-n.y
-			d := n.a*dx*dx + n.b*dx*dy + n.c*dy*dy
-			if d > 1 {
-				continue
-			}
-			i := (y-y0)*edge + x - x0
-			truth[i] = 1
-			haematoxylin[i] = max(haematoxylin[i], n.stain*(0.8+0.2*d)) // the membrane is darker
-		}
+// depth returns how deep in tissue a place is, px, about; below 0 there is glass.
+func (s *scene) depth(x, y float64) float64 {
+	size := float64(s.Size)
+	depth := math.Inf(-1)
+	for _, p := range s.pieces {
+		dx, dy := x-p.x, y-p.y
+		rho := math.Hypot((dx*p.cos+dy*p.sin)/p.a, (dy*p.cos-dx*p.sin)/p.b)
+		depth = max(depth, (1-rho)*min(p.a, p.b))
 	}
+	if depth < -size/8-60 {
+		return depth
+	}
+	unit := size / 2
+	if len(s.pieces) > 1 {
+		unit = size / 4
+	}
+	depth += unit * (0.45*(s.noise(x*2.5/unit, y*2.5/unit, 1)-0.5) + 0.2*(s.noise(x*7/unit, y*7/unit, 2)-0.5))
+	rough := min(1, size/4000)
+	depth += rough * (120*(s.noise(x/420, y/420, 3)-0.5) + 60*(s.noise(x/150, y/150, 4)-0.5))
+	if depth > 60 { // vessels and tears
+		hole := 0.7*s.noise(x/520, y/520, 5) + 0.3*s.noise(x/170, y/170, 6)
+		depth = min(depth, 900*(0.76-hole))
+	}
+	return depth
 }
 
 // Optical densities of the stains, by colour, after Ruifrok and Johnston 2001.
 var (
-	densityH = [3]float64{0.65, 0.70, 0.29}
-	densityE = [3]float64{0.14, 0.88, 0.45} // pinker than the paper's, as scanners show it
+	densityH = [3]float64{0.62, 0.70, 0.38}
+	densityE = [3]float64{0.10, 0.80, 0.48} // both a little redder than the paper's, as scanners show it
 )
 
-// stain computes one pixel from the haematoxylin of its nucleus, 0 outside of nuclei.
-func (c Config) stain(rgb []byte, px, py int, haematoxylin float64) {
-	x, y := float64(px), float64(py)
-	glass := 1.0
-	var h, e float64
-	if inside := c.tissue(x, y); inside > 0 {
-		edge := min(1, inside*14)
-		wave := 3 * c.noise(x/90, y/90, 20)
-		fibre := c.noise(x/34+wave, y/7+4*wave, 21)
-		e = edge * (0.10 + 0.42*fibre*c.noise(x/60, y/60, 22) + 0.10*c.noise(x/9, y/9, 23))
-		h = edge * 0.05 * c.noise(x/20, y/20, 24)
-		if gap := c.noise(x/55, y/26, 26); gap > 0.8 && haematoxylin == 0 { // clefts
-			e *= 1 - min(1, 8*(gap-0.8))
+// Steps of the stains' amounts that colours are looked up by, optical density.
+const (
+	stepH = 1.0 / 115
+	stepE = 1.0 / 235
+)
+
+// stain makes the colours; laboratories differ a little.
+func (s *scene) stain() {
+	s.colours = make([]uint32, 1<<16)
+	vary := func(channel int) float64 { return 1 + 0.12*(s.uniform(channel, 0, 110)-0.5) }
+	var transmit [2][3][256]float64
+	for i, density := range [2][3]float64{densityH, densityE} {
+		for channel, d := range density {
+			d *= vary(3*i + channel)
+			for step := range 256 {
+				transmit[i][channel][step] = math.Pow(10, -d*float64(step)*[2]float64{stepH, stepE}[i])
+			}
 		}
 	}
-	if haematoxylin > 0 {
-		chromatin := 0.82 + 0.36*c.noise(x/2.6, y/2.6, 25)
-		h, e = haematoxylin*chromatin, e*0.5
+	for i := range s.colours {
+		for channel, lamp := range [3]float64{243, 242, 244} {
+			v := lamp*transmit[0][channel][i>>8]*transmit[1][channel][i&255] - noise + 0.5
+			s.colours[i] |= uint32(max(0, v)) << (8 * channel)
+		}
 	}
-	glass += 0.015 * (c.noise(x/900, y/900, 30) - 0.5) // uneven light
-	grain := c.hash(px, py, 31)
-	for i := range rgb {
-		v := 243 * glass * math.Pow(10, -(h*densityH[i]+e*densityE[i]))
-		v += float64(grain>>(8*i)&0xff)/255*5 - 2.5
-		rgb[i] = byte(min(max(v, 0), 255))
+}
+
+// cell is the edge of the squares at whose corners a slide's properties are known, px; between them they
+// change linearly. It is a multiple of pitch.
+const cell = 64
+
+// A corner has the properties of tissue at a corner of cells.
+type corner struct {
+	known               bool  // all below
+	depth               int32 // in tissue, 1/16 px
+	u, v                int32 // where in the textures, 1/256 px
+	kind                int32 // 256 and more: epithelium, 0 and less: stroma
+	open                int32 // how much of the fibres' eosin is missing
+	eosin, haematoxylin int32 // how strong the stains are, 1/256
+	blur                int32 // 0 in focus to 256
+	crowd               int32 // of lymphocytes, 1/256
+}
+
+// properties completes a corner.
+func (s *scene) properties(c *corner, x, y float64) {
+	c.known = true
+	bend := func(channel int) float64 {
+		return 800*s.noise(x/1500, y/1500, channel) + 160*s.noise(x/370, y/370, channel+1)
 	}
+	turn := math.Pi * s.uniform(0, 0, 19)
+	sin, cos := math.Sincos(turn)
+	c.u = int32(256 * (x*cos + y*sin + bend(20)))
+	c.v = int32(256 * (y*cos - x*sin + bend(22)))
+	kind := 0.75*s.noise(x/900, y/900, 24) + 0.25*s.noise(x/210, y/210, 25)
+	c.kind = int32(min(max(128+(kind-0.57)*6000, -300), 556))
+	c.open = int32(130 * (0.6*s.noise(x/700, y/700, 26) + 0.4*s.noise(x/190, y/190, 27)))
+	c.eosin = int32(256 * (0.62 + 0.3*s.noise(x/2600, y/2600, 28) + 0.2*s.noise(x/400, y/400, 29)))
+	c.haematoxylin = int32(256 * (0.75 + 0.4*s.noise(x/3100, y/3100, 30)))
+	c.blur = int32(256 * min(max(2.2*s.noise(x/1900, y/1900, 31)-1, 0.08), 1))
+	crowd := s.noise(x/520, y/520, 32)*0.75 + 0.25*s.noise(x/130, y/130, 33)
+	c.crowd = int32(256 * min(max(5*(crowd-0.62), 0), 1))
+}
+
+// A lattice is the corners of some cells.
+type lattice struct {
+	cells   image.Rectangle
+	corners []corner
+}
+
+// lay fills l with the corners of the cells, and says whether there is any tissue.
+func (s *scene) lay(l *lattice, cells image.Rectangle) (tissue bool) {
+	l.cells, l.corners = cells, l.corners[:0]
+	for cy := cells.Min.Y; cy <= cells.Max.Y; cy++ {
+		for cx := cells.Min.X; cx <= cells.Max.X; cx++ {
+			depth := s.depth(float64(cx*cell), float64(cy*cell))
+			l.corners = append(l.corners, corner{depth: int32(16 * min(max(depth, -2000), 2000))})
+		}
+	}
+	for cy := cells.Min.Y; cy < cells.Max.Y; cy++ {
+		for cx := cells.Min.X; cx < cells.Max.X; cx++ {
+			q := l.at(cx, cy)
+			if s.bare(q) {
+				continue
+			}
+			tissue = true
+			for i, c := range q {
+				if !c.known {
+					s.properties(c, float64((cx+i%2)*cell), float64((cy+i/2)*cell))
+				}
+			}
+		}
+	}
+	return tissue
+}
+
+// A quad is the corners of a cell: top left, top right, bottom left, bottom right.
+type quad [4]*corner
+
+func (l *lattice) at(cx, cy int) quad {
+	wide := l.cells.Dx() + 1
+	i := (cy-l.cells.Min.Y)*wide + cx - l.cells.Min.X
+	return quad{&l.corners[i], &l.corners[i+1], &l.corners[i+wide], &l.corners[i+wide+1]}
+}
+
+// bare says that a cell is all glass.
+func (s *scene) bare(q quad) bool {
+	return max(q[0].depth, q[1].depth, q[2].depth, q[3].depth) < -16*depthRange
+}
+
+// cellsOf returns the cells that a rectangle of pixels touches.
+func cellsOf(r image.Rectangle) image.Rectangle {
+	return image.Rect(floorDiv(r.Min.X, cell), floorDiv(r.Min.Y, cell), floorDiv(r.Max.X-1, cell)+1, floorDiv(r.Max.Y-1, cell)+1)
+}
+
+func floorDiv(a, b int) int {
+	if a < 0 {
+		return -((b - 1 - a) / b)
+	}
+	return a / b
 }

@@ -2,11 +2,14 @@ package synthetic
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
+	"errors"
 	"image"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -42,45 +45,101 @@ func TestSlideIsAperio(t *testing.T) {
 	}
 }
 
+// TestSeedDecides: the seed makes the bytes of all three files, and the number of processors does not.
 func TestSeedDecides(t *testing.T) {
-	sum := func(c Config) [32]byte {
-		path, _ := write(t, c)
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+	sum := func(c Config, processors int) [32]byte {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
+		path, truth := write(t, c)
+		all := sha256.New()
+		for _, name := range []string{path, truth, TableOf(truth)} {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(data)
 		}
-		return sha256.Sum256(data)
+		return [32]byte(all.Sum(nil))
 	}
-	first := sum(Config{Size: 300, Seed: 1})
-	if sum(Config{Size: 300, Seed: 1}) != first {
-		t.Error("the same seed gave another slide")
-	}
-	if sum(Config{Size: 300, Seed: 2}) == first {
-		t.Error("another seed gave the same slide")
+	for _, size := range []int{200, 300, 2300} {
+		first := sum(Config{Size: size, Seed: 1}, 1)
+		for _, processors := range []int{2, 5} {
+			if sum(Config{Size: size, Seed: 1}, processors) != first {
+				t.Errorf("%d px: the same seed gave another slide with %d processors", size, processors)
+			}
+		}
+		if sum(Config{Size: size, Seed: 2}, 2) == first {
+			t.Errorf("%d px: another seed gave the same slide", size)
+		}
 	}
 }
 
-// TestRenderJoins: a pixel does not depend on the square it is rendered with.
-func TestRenderJoins(t *testing.T) {
-	const size = 200
-	c := Config{Size: size, Seed: 5}
-	rgb, truth := make([]byte, 3*size*size), make([]byte, size*size)
-	c.render(rgb, truth, 0, 0, size)
-	if n := bytes.Count(truth, []byte{1}); n < size*size/50 {
-		t.Fatalf("only %d pixels of nuclei: the test would be blind", n)
+// TestInterruptionLeavesNothing: neither files nor folders, whenever it comes.
+func TestInterruptionLeavesNothing(t *testing.T) {
+	cause := errors.New("enough")
+	for _, after := range []float64{0, 0.5, 1} {
+		dir := t.TempDir()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		err := WriteSlideProgress(ctx, filepath.Join(dir, "a.svs"), filepath.Join(dir, "a-truth.tif"), Config{Size: 5000, Seed: 1}, func(part float64) {
+			if part >= after {
+				cancel(cause)
+			}
+		})
+		left, _ := os.ReadDir(dir)
+		if !errors.Is(err, cause) || len(left) > 0 {
+			t.Errorf("interrupted after %g: %v, and %v is left", after, err, left)
+		}
 	}
-	rapid.Check(t, func(t *rapid.T) {
-		edge := rapid.IntRange(1, 60).Draw(t, "edge")
-		x0, y0 := rapid.IntRange(0, size-edge).Draw(t, "x"), rapid.IntRange(0, size-edge).Draw(t, "y")
-		partRGB, partTruth := make([]byte, 3*edge*edge), make([]byte, edge*edge)
-		c.render(partRGB, partTruth, x0, y0, edge)
-		for y := range edge {
-			at := (y0+y)*size + x0
-			if !bytes.Equal(partTruth[y*edge:][:edge], truth[at:][:edge]) || !bytes.Equal(partRGB[3*y*edge:][:3*edge], rgb[3*at:][:3*edge]) {
-				t.Fatalf("row %d of the square of %d at (%d, %d) differs from the whole", y, edge, x0, y0)
+}
+
+// TestPaintJoins: a pixel does not depend on the rectangle it is painted with, beside an edge of tissue or
+// across cells.
+func TestPaintJoins(t *testing.T) {
+	p := &painter{scene: newScene(Config{Size: 1000, Seed: 5})}
+	for _, whole := range []image.Rectangle{image.Rect(430, 400, 700, 600), image.Rect(-30, 300, 300, 520), image.Rect(900, 0, 1030, 1030)} {
+		rgb, truth := make([]byte, 3*whole.Dx()*whole.Dy()), make([]byte, whole.Dx()*whole.Dy())
+		p.paint(rgb, truth, whole)
+		if n := bytes.Count(truth, []byte{1}); n < len(truth)/100 && whole.Max.X < 1000 {
+			t.Fatalf("only %d pixels of nuclei in %v: the test would be blind", n, whole)
+		}
+		rapid.Check(t, func(t *rapid.T) {
+			w, h := rapid.IntRange(1, 90).Draw(t, "width"), rapid.IntRange(1, 90).Draw(t, "height")
+			x0, y0 := rapid.IntRange(whole.Min.X, whole.Max.X-w).Draw(t, "x"), rapid.IntRange(whole.Min.Y, whole.Max.Y-h).Draw(t, "y")
+			partRGB, partTruth := make([]byte, 3*w*h), make([]byte, w*h)
+			p.paint(partRGB, partTruth, image.Rect(x0, y0, x0+w, y0+h))
+			for y := range h {
+				at := (y0+y-whole.Min.Y)*whole.Dx() + x0 - whole.Min.X
+				if !bytes.Equal(partTruth[y*w:][:w], truth[at:][:w]) || !bytes.Equal(partRGB[3*y*w:][:3*w], rgb[3*at:][:3*w]) {
+					t.Fatalf("row %d of %d × %d at (%d, %d) differs from the whole", y, w, h, x0, y0)
+				}
+			}
+		})
+	}
+}
+
+// TestAnySeedHasAll: whatever the seed and size there is glass, stroma and nuclei.
+func TestAnySeedHasAll(t *testing.T) {
+	for _, size := range []int{64, 300, 1024, 3500} {
+		for seed := range uint64(6) {
+			p := &painter{scene: newScene(Config{Size: size, Seed: seed})}
+			rgb, truth := make([]byte, 3*size*size), make([]byte, size*size)
+			p.paint(rgb, truth, image.Rect(0, 0, size, size))
+			var nuclei, glass, stroma int
+			for i, l := range truth {
+				r, g := rgb[3*i], rgb[3*i+1]
+				switch {
+				case l == 1:
+					nuclei++
+				case r > 230 && g > 230:
+					glass++
+				case g < 190:
+					stroma++
+				}
+			}
+			if n := size * size; glass < n/5 || stroma < n/10 || nuclei < n/300 {
+				t.Errorf("size %d, seed %d: of %d pixels %d are glass, %d stained, %d nuclei", size, seed, n, glass, stroma, nuclei)
 			}
 		}
-	})
+	}
 }
 
 // TestTruthIsTheNuclei: where the truth says nucleus the slide is darker in red, as haematoxylin is.
