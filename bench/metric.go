@@ -105,3 +105,12 @@ func percent(v float64) string {
 func times(v float64) string { return "×" + strconv.FormatFloat(v, 'f', 2, 64) }
 
 func binary(v float64) string { return humanize.IBytes(uint64(max(v, 0))) }
+
+// Text prints the figure of a run with its name.
+func (m Metric) Text(r Result) string {
+	v := m.of(r)
+	if math.IsNaN(v) {
+		return "no " + m.Title
+	}
+	return m.format(v) + " " + m.Title
+}

@@ -191,3 +191,9 @@ func (e Environment) lines() [][2]string {
 	}
 	return all
 }
+
+// String says what was run.
+func (s Setting) String() string {
+	_, constant := split([]Setting{s})
+	return describe(s, constant)
+}

@@ -27,6 +27,7 @@ func newBenchCommand() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newBenchDemoCommand(), newBenchSlideCommand())
+	c.AddCommand(newBenchCompareCommand())
 	return c
 }
 
