@@ -33,11 +33,11 @@ func Metrics() []Metric {
 		{"s_per_slide", "s/slide", "time a slide", -1, true, figure(func(f Figures) float64 { return f.SecondsSlide }), digits},
 		{"gflop_per_s", "GFLOP/s", "GFLOP/s", 1, true, figure(func(f Figures) float64 { return f.GFLOPPerS }), digits},
 		{"useful_gflop_per_s", "useful", "useful GFLOP/s", 1, true, figure(func(f Figures) float64 { return f.UsefulGFLOP }), digits},
-		{"sgemm", "% sgemm", "of the sgemm ceiling", 1, false, ceiling("sgemm"), percent},
-		{"copy", "% copy", "of the copy ceiling", 1, false, ceiling("copy"), percent},
-		{"decode", "% decode", "of the decode ceiling", 1, false, ceiling("decode"), percent},
-		{"codec", "% codec", "of the codec ceiling", 1, false, ceiling("codec"), percent},
-		{"model_busy", "% model", "of the time in the network", 1, false, figure(func(f Figures) float64 { return f.ModelBusy }), percent},
+		{"sgemm", "sgemm %", "of the sgemm ceiling", 1, false, ceiling("sgemm"), percent},
+		{"copy", "copy %", "of the copy ceiling", 1, false, ceiling("copy"), percent},
+		{"decode", "decode %", "of the decode ceiling", 1, false, ceiling("decode"), percent},
+		{"codec", "codec %", "of the codec ceiling", 1, false, ceiling("codec"), percent},
+		{"model_busy", "network %", "of the time in the network", 1, false, figure(func(f Figures) float64 { return f.ModelBusy }), percent},
 		{"cpu_s_per_mpx", "CPU s/Mpx", "CPU time a Mpx", -1, true, figure(func(f Figures) float64 { return f.CPUPerMPX }), digits},
 		{"decoded_per_needed", "decoded÷needed", "decoded÷needed", -1, false, figure(func(f Figures) float64 { return f.DecodedPer }), digits},
 		{"overlap_waste", "overlap", "overlap waste", -1, false, figure(func(f Figures) float64 { return f.Waste }), times},
@@ -45,7 +45,7 @@ func Metrics() []Metric {
 		{"peak_cgroup", "peak cgroup", "peak memory of the control group", -1, false, figure(func(f Figures) float64 { return float64(f.PeakCgroup) }), binary},
 		{"budget_high", "budget", "bytes of tiles in flight", -1, false, figure(func(f Figures) float64 { return float64(f.BudgetHigh) }), binary},
 		{"allocated_per_tile", "heap/tile", "heap a tile", -1, false, figure(func(f Figures) float64 { return float64(f.Allocated) }), binary},
-		{"gc_cpu", "% GC", "CPU time of the garbage collector", -1, false, figure(func(f Figures) float64 { return f.GC }), percent},
+		{"gc_cpu", "GC %", "CPU time of the garbage collector", -1, false, figure(func(f Figures) float64 { return f.GC }), percent},
 	}
 }
 

@@ -157,7 +157,6 @@ func differences(a, b Setting) string {
 	return strings.Join(parts, ", ")
 }
 
-
 // lines describes an environment.
 func (e Environment) lines() [][2]string {
 	machine := fmt.Sprintf("%s, %s, %d processors, %s", cmp.Or(e.CPU, "unknown processor"), cmp.Or(e.OS, runtime.GOOS), e.Processors, binary(float64(e.Memory)))

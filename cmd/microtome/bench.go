@@ -27,7 +27,7 @@ func newBenchCommand() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newBenchDemoCommand(), newBenchSlideCommand())
-	c.AddCommand(newBenchCompareCommand())
+	c.AddCommand(newBenchReportCommand(), newBenchCompareCommand(), newBenchPlotCommand())
 	return c
 }
 
