@@ -12,5 +12,6 @@ func newBenchCommand() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newBenchDemoCommand(), newBenchSlideCommand())
+	c.AddCommand(newBenchReportCommand(), newBenchCompareCommand(), newBenchPlotCommand())
 	return c
 }

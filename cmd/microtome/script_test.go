@@ -30,6 +30,8 @@ func TestMain(m *testing.M) {
 		"engine-alone": engineAlone,
 		"faulty":       faulty,
 		"stuck":        stuck,
+		"yesterday":    func() { work(100) },
+		"today":        func() { work(110) },
 	})
 }
 

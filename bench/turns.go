@@ -1,0 +1,84 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A Program is a microtome that can be run: yesterday's build, or today's.
+type Program string
+
+// Find returns the program of a name: a file, or else one that is found as the shell finds it.
+func Find(name string) (Program, error) {
+	if info, err := os.Stat(name); err == nil && !info.IsDir() {
+		path, err := filepath.Abs(name)
+		if err != nil {
+			return "", err
+		}
+		name = path
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", err
+	}
+	return Program(path), nil
+}
+
+// Once runs a program once, with flags of microtome bench, and returns what it measured. When ctx ends, the program is interrupted.
+//
+// Errors hold the last line that the program wrote to standard error.
+func (p Program) Once(ctx context.Context, flags []string) (Result, error) {
+	c := exec.CommandContext(ctx, string(p), append([]string{"bench", "--once"}, flags...)...)
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	c.WaitDelay = 10 * time.Second
+	if err := c.Run(); err != nil {
+		if ctx.Err() != nil {
+			return Result{}, context.Cause(ctx)
+		}
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		return Result{}, fmt.Errorf("%s bench --once %s: %w: %s", p, strings.Join(flags, " "), err, lines[len(lines)-1])
+	}
+	results, err := decode(&stdout)
+	if err != nil {
+		return Result{}, fmt.Errorf("%s bench --once: %w", p, err)
+	}
+	if len(results) != 1 {
+		return Result{}, fmt.Errorf("%s bench --once gave %d results, not one: give no sweep", p, len(results))
+	}
+	return results[0], nil
+}
+
+// ByTurns runs two programs once each for nothing, which warms what they share, and then in rounds, A B, B A, A B …, so that neither
+// always comes first. It hands out the results of each round, and returns the first error.
+func ByTurns(ctx context.Context, a, b Program, flags []string, rounds int, each func(a, b Result) error) error {
+	for _, p := range []Program{a, b} {
+		if _, err := p.Once(ctx, flags); err != nil {
+			return err
+		}
+	}
+	for n := range rounds {
+		turns, of := [2]Program{a, b}, [2]Result{}
+		for i := range turns {
+			i ^= n % 2
+			started := time.Now()
+			r, err := turns[i].Once(ctx, flags)
+			if err != nil {
+				return err
+			}
+			r.Round, r.Time = n, started // the order of turns, whatever clock the program reads
+			of[i] = r
+		}
+		if err := each(of[0], of[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"microtome/bench"
+)
+
+func newBenchReportCommand() *cobra.Command {
+	var o bench.ReportConfig
+	c := &cobra.Command{
+		Use:   "report FILE...",
+		Short: "Show results files as tables",
+		Args:  arguments(cobra.MinimumNArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			results, err := readResults(args)
+			if err != nil {
+				return err
+			}
+			return bench.WriteReport(c.OutOrStdout(), results, o)
+		},
+	}
+	c.Flags().BoolVar(&o.Markdown, "markdown", false, "tables for documents, in Markdown")
+	c.Flags().BoolVar(&o.Stages, "stages", false, "show what the workers of each stage did, and the queues between")
+	return c
+}
+
+// readResults reads all results of some files.
+func readResults(paths []string) ([]bench.Result, error) {
+	var all []bench.Result
+	for _, path := range paths {
+		results, err := bench.Read(path)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		all = append(all, results...)
+	}
+	return all, nil
+}
