@@ -62,7 +62,7 @@ func Once(ctx context.Context, c Config) (_ *Run, err error) {
 	if len(m.paths) == 1 && p.Slides == 0 {
 		p.Slides = 1
 	}
-	m.pipeline = &pipeline.Pipeline{Model: m.model, Config: p}
+	m.pipeline = &pipeline.Pipeline{Model: m.model, Config: p, OpenSlide: c.opener()}
 	if m.plan, err = m.pipeline.Plan(ctx, pipeline.Item{Path: m.paths[0]}); err != nil {
 		return nil, err
 	}

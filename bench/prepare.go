@@ -29,8 +29,7 @@ func (c Config) Prepare(ctx context.Context) (paths []string, err error) {
 	if err := os.MkdirAll(c.Dir, 0o777); err != nil {
 		return nil, err
 	}
-	s := synthetic.NewDefaultConfig()
-	s.Size = c.Size
+	s := c.synthetic()
 	name := filepath.Join(c.Dir, fmt.Sprintf("synthetic-%d", c.Size))
 	if c.Cache == InMemory { // the file stands for the slide: what is run needs a path
 		err := os.WriteFile(name+".recipe", fmt.Appendf(nil, "%+v\n", s), 0o666)
@@ -42,14 +41,14 @@ func (c Config) Prepare(ctx context.Context) (paths []string, err error) {
 			return nil, err
 		}
 	}
-	if c.Slides == 1 {
+	if c.Copies == 1 {
 		return []string{one}, nil
 	}
 	folder := fmt.Sprintf("%s-copies", name)
 	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return nil, err
 	}
-	for i := range c.Slides {
+	for i := range c.Copies {
 		path := filepath.Join(folder, fmt.Sprintf("%06d.svs", i))
 		if err := os.Link(one, path); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
@@ -57,4 +56,18 @@ func (c Config) Prepare(ctx context.Context) (paths []string, err error) {
 		paths = append(paths, path)
 	}
 	return paths, nil
+}
+
+func (c Config) synthetic() synthetic.Config {
+	s := synthetic.NewDefaultConfig()
+	s.Size = c.Size
+	return s
+}
+
+// opener returns what opens the slides; nil: as always.
+func (c Config) opener() func(string, slide.Config) (*slide.Slide, error) {
+	if c.Cache != InMemory {
+		return nil
+	}
+	return func(_ string, cfg slide.Config) (*slide.Slide, error) { return synthetic.Open(c.synthetic(), cfg), nil }
 }

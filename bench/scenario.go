@@ -40,7 +40,7 @@ type Config struct {
 	Scenario string
 	Slide    string // file or folder; "": a synthetic slide
 	Size     int    // edge of the synthetic slide, px
-	Slides   int    // copies of the synthetic slide that are run over
+	Copies   int    // of the synthetic slide that are run over
 	Cache    string
 	Model    string // built-in, or a file
 	Null     bool   // the model's tiles are laid, but its labels are 0 and take no time
@@ -54,7 +54,7 @@ type Config struct {
 func NewDefaultConfig() Config {
 	p := pipeline.NewDefaultConfig()
 	p.Tissue = pipeline.TissueOff
-	return Config{Scenario: EndToEnd, Size: 4096, Slides: 1, Cache: Warm, Model: "nuclei", Sink: p.Compression, Pipeline: p}
+	return Config{Scenario: EndToEnd, Size: 4096, Copies: 1, Cache: Warm, Model: "nuclei", Sink: p.Compression, Pipeline: p}
 }
 
 // Validate reports everything that is wrong with c, in the words of the command line.
@@ -71,10 +71,10 @@ func (c Config) Validate() error {
 	oneOf("scenario", c.Scenario, Scenarios())
 	oneOf("cache", c.Cache, []string{Warm, Cold, InMemory})
 	oneOf("sink", c.Sink, append(sink.Compressions(), NullSink))
-	check(c.Slides >= 1 && c.Slides <= 100_000, "--copies %d: give 1 to 100000 slides", c.Slides)
+	check(c.Copies >= 1 && c.Copies <= 100_000, "--copies %d: give 1 to 100000 slides", c.Copies)
 	check(c.Slide == "" || c.Cache != InMemory, "--cache memory is for synthetic slides: leave the slide out")
-	check(c.Slide == "" || c.Slides == 1, "--copies is for synthetic slides: name a folder of slides instead")
-	check(c.Slides == 1 || c.Scenario == EndToEnd, "--copies %d: only the scenario %s runs over several slides", c.Slides, EndToEnd)
+	check(c.Slide == "" || c.Copies == 1, "--copies is for synthetic slides: name a folder of slides instead")
+	check(c.Copies == 1 || c.Scenario == EndToEnd, "--copies %d: only the scenario %s runs over several slides", c.Copies, EndToEnd)
 	if c.Slide == "" {
 		errs = append(errs, synthetic.Config{Size: c.Size}.Validate())
 	} else if _, err := os.Stat(c.Slide); err != nil {

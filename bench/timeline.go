@@ -16,7 +16,7 @@ const (
 	laneHeight = 46
 	laneGap    = 14
 	laneLeft   = 110
-	laneTop    = 64
+	laneTop    = 84
 )
 
 // Colours of states, which people who do not see red and green apart can tell apart (Okabe and Ito).
@@ -28,18 +28,20 @@ var (
 )
 
 // Timeline draws, as SVG, how many workers of each stage were busy, waiting, blocked and starved over the time of the run, all slides
-// together.
-func (w *Watch) Timeline(out io.Writer, title string) error {
+// together, below what limits the run.
+func (w *Watch) Timeline(out io.Writer) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	lanes, from, step := w.lanes()
+	why := w.explain()
 	var b strings.Builder
 	height := laneTop + len(lanes)*(laneHeight+laneGap) + 40
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" font-family="sans-serif" font-size="12">`+"\n", laneLeft+laneWidth+150, height)
-	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/><text x="%d" y="20" font-size="15">%s</text>`+"\n", laneLeft, html.EscapeString(title))
+	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/><text x="%d" y="20" font-weight="bold">%s</text><text x="%[1]d" y="38">%[3]s</text>`+"\n",
+		laneLeft, html.EscapeString(why.Reason), html.EscapeString(why.Advice))
 	x := laneLeft
 	for _, key := range [][2]string{{busyColour, "busy"}, {waitingColour, "waiting for memory or a turn"}, {blockedColour, "blocked: nobody takes what is done"}, {starvedColour, "starved: nothing to do"}} {
-		fmt.Fprintf(&b, `<rect x="%d" y="32" width="12" height="12" fill="%s"/><text x="%d" y="42">%s</text>`+"\n", x, key[0], x+17, key[1])
+		fmt.Fprintf(&b, `<rect x="%d" y="52" width="12" height="12" fill="%s"/><text x="%d" y="62">%s</text>`+"\n", x, key[0], x+17, key[1])
 		x += 40 + 7*len(key[1])
 	}
 	var seconds float64
@@ -63,10 +65,10 @@ func (w *Watch) Timeline(out io.Writer, title string) error {
 			below = top
 		}
 		n := float64(len(l.moments) * l.workers)
-		fmt.Fprintf(&b, `<text x="%d" y="%d">%s busy</text><text x="%d" y="%d" fill="#666">%s wait, %s blocked</text>`+"\n", laneLeft+laneWidth+8, y+laneHeight/2-2, percent(sums[0]/n),
-			laneLeft+laneWidth+8, y+laneHeight/2+14, percent(sums[1]/n), percent(sums[2]/n))
+		fmt.Fprintf(&b, `<text x="%d" y="%d">%s busy</text><text x="%d" y="%d" fill="#666">%s wait, %s blocked</text>`+"\n", laneLeft+laneWidth+8, y+laneHeight/2-2, inPercent(sums[0]/n),
+			laneLeft+laneWidth+8, y+laneHeight/2+14, inPercent(sums[1]/n), inPercent(sums[2]/n))
 	}
-	axis(&b, laneTop+len(lanes)*(laneHeight+laneGap), seconds)
+	scale(&b, laneTop+len(lanes)*(laneHeight+laneGap), seconds)
 	fmt.Fprintf(&b, "<!-- from %s, steps of %v -->\n</svg>\n", from.Format(time.RFC3339Nano), step)
 	_, err := io.WriteString(out, b.String())
 	return err
@@ -109,7 +111,7 @@ func (w *Watch) lanes() (lanes []lane, from time.Time, step time.Duration) {
 			l.workers = max(l.workers, s.Workers)
 			for k, m := range s.Course {
 				begin := c.Began.Sub(from) + time.Duration(k)*c.Step
-				spread(l.moments, begin, c.Step, step, [3]float64{m.Busy, m.Waiting, m.Blocked})
+				lay(l.moments, begin, c.Step, step, [3]float64{m.Busy, m.Waiting, m.Blocked})
 			}
 		}
 	}
@@ -121,8 +123,8 @@ func (w *Watch) lanes() (lanes []lane, from time.Time, step time.Duration) {
 	return lanes, from, step
 }
 
-// spread adds a state that lasted from begin on to the steps that it covers.
-func spread(moments [][3]float64, begin, took, step time.Duration, state [3]float64) {
+// lay adds a state that lasted from begin on to the steps that it covers.
+func lay(moments [][3]float64, begin, took, step time.Duration, state [3]float64) {
 	for at := begin; at < begin+took; {
 		i := int(at / step)
 		if i >= len(moments) {
@@ -154,8 +156,8 @@ func band(below, top []float64, y int) string {
 	return b.String() + "Z"
 }
 
-// axis draws a scale of seconds.
-func axis(b *strings.Builder, y int, seconds float64) {
+// scale draws a scale of seconds.
+func scale(b *strings.Builder, y int, seconds float64) {
 	if seconds <= 0 {
 		return
 	}

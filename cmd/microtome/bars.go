@@ -30,6 +30,8 @@ func newBars(w io.Writer, o talkOptions) *bars {
 	return &bars{display: newDisplay(w), tally: newTally(o.total, o.now), opts: o}
 }
 
+func (b *bars) note(text string) { b.say("%s", text) }
+
 func (b *bars) stdout(w io.Writer) io.Writer {
 	if isTerminal(w) {
 		return b.aside(w)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"microtome/bench"
 	"microtome/pipeline"
 	"microtome/slide"
 	"microtome/unet"
@@ -31,6 +33,8 @@ type segmentOptions struct {
 	dryRun  bool
 	json    bool
 	verbose bool
+	explain bool
+	profiles
 }
 
 func newSegmentCommand() *cobra.Command {
@@ -96,6 +100,8 @@ Exit codes: 0 all done, 1 failed, 2 usage, 3 some slides failed, 130 interrupted
 	f.IntVar(&o.MaskTile, "mask-tile", o.MaskTile, "edge of the tiles of mask.tif: 256 or 512")
 	f.BoolVar(&o.Force, "force", o.Force, "replace results that are already there")
 	f.BoolVar(&o.dryRun, "dry-run", o.dryRun, "print the plan and the memory it needs, do nothing")
+	f.BoolVar(&o.explain, "explain", o.explain, "say what limited the run and which flag would help, and draw OUT/timeline.svg")
+	profileFlags(f, &o.profiles)
 	f.BoolVar(&o.verbose, "verbose", o.verbose, "log each tile")
 	f.BoolVar(&o.json, "json", o.json, "print JSON, one object a slide")
 	withConfig(c)
@@ -150,13 +156,25 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 	}
 	talk := newTalker(ctx, stderr, talkOptions{total: len(all), out: o.Out, verbose: o.verbose})
 	defer talk.close()
-	p.Events = pipeline.Tee(talk.events(), printResults(talk.stdout(stdout), o.json), tables.Events())
+	watch := bench.NewWatch()
+	p.Events = pipeline.Tee(talk.events(), printResults(talk.stdout(stdout), o.json), tables.Events(), watch.Events())
 	for _, text := range notes {
 		p.Events.Warning("", text)
 	}
+	stop, err := o.start(filepath.Join(o.Out, "profile"))
+	if err != nil {
+		return err
+	}
 	err = p.Run(ctx, each(all))
-	if err2 := tables.Write(ctx, err); err2 != nil {
+	if err2 := errors.Join(tables.Write(ctx, err), stop()); err2 != nil {
 		return errors.Join(err, err2)
+	}
+	if o.explain {
+		path := filepath.Join(o.Out, "timeline.svg")
+		talk.note(fmt.Sprintf("%s The stages over time: %s", watch.Explain(), path))
+		if err2 := writeTimeline(watch, path); err2 != nil {
+			return errors.Join(err, err2)
+		}
 	}
 	var slides *pipeline.RunError
 	if errors.As(err, &slides) && slides.Total > 0 {

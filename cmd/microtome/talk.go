@@ -17,6 +17,7 @@ import (
 // A talker tells a person, or a log, how a run goes on. It writes to standard error.
 type talker interface {
 	events() pipeline.Events
+	note(text string)             // tells what is asked for
 	stdout(w io.Writer) io.Writer // writes to standard output, aside from bars on the same terminal
 	close()                       // writes out what is pending, and how the run ended
 }
@@ -78,6 +79,8 @@ func newLogger(w io.Writer, o talkOptions) *logger {
 		Logger: zerolog.New(w).With().Timestamp().Logger(), tally: newTally(o.total, o.now), verbose: o.verbose, said: o.now(),
 	}
 }
+
+func (l *logger) note(text string) { l.Info().Msg(text) }
 
 func (l *logger) stdout(w io.Writer) io.Writer { return w }
 
