@@ -40,9 +40,9 @@ func Measure(ctx context.Context, c Config, path string) (Ceilings, error) {
 	return all, errors.Join(errs...)
 }
 
-// repeat calls work with so many goroutines, each with a state of its own, until the time is up, and returns how often a second. The
+// repeat calls work with so many goroutines, each with a state of its own, for a time at least, and returns how often a second. The
 // first call of each is not counted.
-func repeat[T any](workers int, state func(worker int) T, work func(T) error) (perSecond float64, err error) {
+func repeat[T any](workers int, atLeast time.Duration, state func(worker int) T, work func(T) error) (perSecond float64, err error) {
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	for i := range workers {
@@ -50,7 +50,7 @@ func repeat[T any](workers int, state func(worker int) T, work func(T) error) (p
 			own := state(i)
 			failed := work(own)
 			n, began := 0, time.Now()
-			for failed == nil && time.Since(began) < ceilingTime {
+			for failed == nil && (n == 0 || time.Since(began) < atLeast) {
 				failed = work(own)
 				n++
 			}
@@ -67,7 +67,7 @@ func repeat[T any](workers int, state func(worker int) T, work func(T) error) (p
 // copyRate returns the bytes a second that are read and written when memory is copied that no cache holds.
 func copyRate(workers int) float64 {
 	const size = 64 << 20
-	perSecond, _ := repeat(workers, func(int) [2][]byte { return [2][]byte{make([]byte, size), make([]byte, size)} }, func(b [2][]byte) error {
+	perSecond, _ := repeat(workers, ceilingTime, func(int) [2][]byte { return [2][]byte{make([]byte, size), make([]byte, size)} }, func(b [2][]byte) error {
 		copy(b[0], b[1])
 		return nil
 	})
@@ -93,7 +93,7 @@ func decodeRate(ctx context.Context, path string, workers int) (float64, error) 
 	state := func(i int) reader {
 		return reader{rand.New(rand.NewPCG(1, uint64(i))), make([]byte, 3*l.Block.X*l.Block.Y)}
 	}
-	perSecond, err := repeat(workers, state, func(r reader) error {
+	perSecond, err := repeat(workers, ceilingTime, state, func(r reader) error {
 		at := image.Pt(r.rng.IntN(wide)*l.Block.X, r.rng.IntN(high)*l.Block.Y)
 		return v.Read(ctx, r.pix, image.Rectangle{Max: l.Block}.Add(at))
 	})
@@ -104,7 +104,7 @@ func decodeRate(ctx context.Context, path string, workers int) (float64, error) 
 func codecRate(compression string, tile int) (float64, error) {
 	const edge = 2048
 	labels := discs(edge)
-	perSecond, err := repeat(1, func(int) struct{} { return struct{}{} }, func(struct{}) error {
+	perSecond, err := repeat(1, ceilingTime, func(int) struct{} { return struct{}{} }, func(struct{}) error {
 		f, err := sink.CreateTIFF(nowhere{}, "mask.tif", sink.TIFFConfig{Size: image.Pt(edge, edge), Tile: tile, Compression: compression})
 		if err != nil {
 			return err

@@ -151,15 +151,9 @@ func (m *measurement) infer(ctx context.Context) error {
 	channels := m.model.Spec().Channels
 	halo, core := m.plan.Halo, m.plan.Core
 	type tile struct{ pix, labels []byte }
-	state := func() tile {
-		t := tile{make([]byte, halo*halo*channels), make([]byte, core*core)}
-		for i := range t.pix {
-			t.pix[i] = byte(i * 7)
-		}
-		return t
-	}
-	warm := state() // what the engine prepares for a size is not measured
-	if err := m.model.Predict(ctx, 1, warm.pix, warm.labels); err != nil {
+	state := func() tile { return tile{bytesOf(halo * halo * channels), make([]byte, core*core)} }
+	predict := func(ctx context.Context, t tile, _ int) error { return m.model.Predict(ctx, 1, t.pix, t.labels) }
+	if err := each(ctx, m.plan.Workers, m.plan.Workers, state, predict); err != nil { // what is prepared for a size is not measured
 		return err
 	}
 	began := time.Now()
@@ -173,7 +167,7 @@ func (m *measurement) infer(ctx context.Context) error {
 		}
 		done.Add(1)
 		m.steady.tile()
-		return m.model.Predict(ctx, 1, t.pix, t.labels)
+		return predict(ctx, t, i)
 	})
 	m.from = &start
 	f := &m.run.Figures

@@ -54,7 +54,7 @@ type Config struct {
 func NewDefaultConfig() Config {
 	p := pipeline.NewDefaultConfig()
 	p.Tissue = pipeline.TissueOff
-	return Config{Scenario: EndToEnd, Size: 4096, Copies: 1, Cache: Warm, Model: "nuclei", Sink: p.Compression, Pipeline: p}
+	return Config{Scenario: EndToEnd, Size: 4096, Copies: 1, Cache: Warm, Model: "nuclei", Unet: unet.Config{Device: "auto"}, Sink: p.Compression, Pipeline: p}
 }
 
 // Validate reports everything that is wrong with c, in the words of the command line.

@@ -16,16 +16,17 @@ import (
 
 // Config says how a run segments its slides.
 type Config struct {
-	Out     string  // folder of the results; each slide gets a folder in it
-	Force   bool    // replace results that are already there
-	Memory  int64   // bytes that the whole process may use
-	Workers int     // tiles read and inferred at a time; 0: one a processor, fewer where the memory is short
-	Tile    int     // edge of a tile's core in pixels; 0: chosen by the plan
-	Overlap int     // px that tiles share, for a model that no margin makes seam-free; 0: none
-	MPP     float64 // µm a pixel at level 0, over what the slide says; 0: the slide's own
-	Level   int     // level to work on, as it is; Auto: the one that suits the model
-	Bounds  bool    // only the scanned area that the slide states
-	Slides  int     // at work at a time, at most; 0: as many as fit, up to 4
+	Out      string  // folder of the results; each slide gets a folder in it
+	Force    bool    // replace results that are already there
+	Memory   int64   // bytes that the whole process may use
+	Workers  int     // tiles read and inferred at a time; 0: one a processor, fewer where the memory is short
+	Tile     int     // edge of a tile's core in pixels; 0: chosen by the plan
+	TileMost int     // edge that the plan does not go beyond where it chooses, px; 0: as far as it pays
+	Overlap  int     // px that tiles share, for a model that no margin makes seam-free; 0: none
+	MPP      float64 // µm a pixel at level 0, over what the slide says; 0: the slide's own
+	Level    int     // level to work on, as it is; Auto: the one that suits the model
+	Bounds   bool    // only the scanned area that the slide states
+	Slides   int     // at work at a time, at most; 0: as many as fit, up to 4
 
 	Tissue       string        // auto, off, or a GeoJSON or mask file, in whose path {name} stands for the slide's name
 	TissueMargin float64       // that is added around the tissue found, µm

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"math"
@@ -46,9 +47,10 @@ type Plan struct {
 	Overlap int             // px of a tile beyond its core that it shares with the next, and blends with it
 	Halo    int             // edge of what the network sees, px
 	Tiles   int
-	Asked   int // tiles that the network is asked about, of Tiles: those that tissue is near to
-	Workers int // tiles that the network labels at a time
-	Readers int // tiles that are read at a time
+	Asked   int   // tiles that the network is asked about, of Tiles: those that tissue is near to
+	Seen    int64 // pixels that it looks at for them, halos included
+	Workers int   // tiles that the network labels at a time
+	Readers int   // tiles that are read at a time
 	Memory  []Need
 	Limit   int64 // --memory
 	Wanted  int   // tiles at a time that the model wants
@@ -184,7 +186,8 @@ func (p planner) plan(s *slide.Slide, v *slide.View) (Plan, error) {
 	spec := p.model.Spec()
 	plan.Halo = spec.Geometry.Input(core + p.Overlap)
 	plan.Tiles = plan.Grid(spec.Geometry).Len()
-	plan.Asked, _ = p.asked(core, 1)
+	asked, seen := p.asked(core, 1)
+	plan.Asked, plan.Seen = asked, int64(seen)
 	plan.Memory, plan.tileBytes = p.needs(v, s, core, plan.Workers)
 	plan.room.choice = takes(core, runs)
 	plan.room.all = plan.room.choice.or(plan.need())
@@ -264,7 +267,8 @@ func (p planner) cores(size image.Point) ([]int, error) {
 	if cores[0] < p.Overlap {
 		cores[0] = first
 	}
-	for core := first; core <= min(max(maxCore, first), roundUp(whole, step)); core += step {
+	most := max(cmp.Or(p.TileMost, maxCore), first)
+	for core := first; core <= min(most, roundUp(whole, step)); core += step {
 		cores = append(cores, core)
 	}
 	return cores, nil

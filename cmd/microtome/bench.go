@@ -32,6 +32,7 @@ type benchOptions struct {
 	stages    bool
 	timeline  string
 	once      bool
+	tune      bool
 	profiles
 }
 
@@ -58,8 +59,11 @@ bench plot read.`,
 			if len(args) > 0 {
 				o.Slide = args[0]
 			}
-			if o.once {
+			switch {
+			case o.once:
 				return runBenchOnce(c.Context(), o, c.OutOrStdout())
+			case o.tune:
+				return runTune(c.Context(), o, c.OutOrStdout(), c.ErrOrStderr())
 			}
 			return runBench(c.Context(), o, c.Flags(), c.OutOrStdout(), c.ErrOrStderr())
 		},
@@ -90,6 +94,7 @@ bench plot read.`,
 	f.BoolVar(&o.stages, "stages", false, "show what the workers of each stage did")
 	f.BoolVar(&o.explain, "explain", false, "say what limits the run and which flag would help, and draw timeline.svg")
 	f.StringVar(&o.timeline, "timeline", "", "draw what the workers of each stage did over time into this SVG `FILE`")
+	f.BoolVar(&o.tune, "tune", false, "try which tile size, number of tiles at a time and batch are fastest within --memory, and keep it for segment --tune")
 	profileFlags(f, &o.profiles)
 	f.BoolVar(&o.once, "once", false, "one run in this process, and its result as a line of JSON")
 	if err := f.MarkHidden("once"); err != nil {
@@ -176,7 +181,7 @@ func (o benchOptions) cells(flags *pflag.FlagSet) ([]cell, error) {
 
 // passed are the flags that the user gave, for a process that makes one run.
 func passed(flags *pflag.FlagSet) (args []string) {
-	own := []string{"scenario", "sweep", "repeat", "out", "json", "explain", "stages", "timeline", "dir", "config"}
+	own := []string{"scenario", "sweep", "repeat", "out", "json", "explain", "stages", "timeline", "dir", "config", "tune"}
 	for _, f := range given(flags) {
 		if !slices.Contains(own, f.Name) {
 			value := f.Value.String()

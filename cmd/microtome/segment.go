@@ -34,6 +34,7 @@ type segmentOptions struct {
 	json    bool
 	verbose bool
 	explain bool
+	tune    bool
 	profiles
 }
 
@@ -100,6 +101,7 @@ Exit codes: 0 all done, 1 failed, 2 usage, 3 some slides failed, 130 interrupted
 	f.IntVar(&o.MaskTile, "mask-tile", o.MaskTile, "edge of the tiles of mask.tif: 256 or 512")
 	f.BoolVar(&o.Force, "force", o.Force, "replace results that are already there")
 	f.BoolVar(&o.dryRun, "dry-run", o.dryRun, "print the plan and the memory it needs, do nothing")
+	f.BoolVar(&o.tune, "tune", o.tune, "use the tile size, number of tiles at a time and batch that are fastest here: the first time they are tried out, and kept")
 	f.BoolVar(&o.explain, "explain", o.explain, "say what limited the run and which flag would help, and draw OUT/timeline.svg")
 	profileFlags(f, &o.profiles)
 	f.BoolVar(&o.verbose, "verbose", o.verbose, "log each tile")
@@ -127,6 +129,11 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 		o.Slides = 1 // all of the memory is for it
 	}
 	o.unet.Blend = o.Overlap > 0
+	if o.tune {
+		if err := o.tuned(ctx, stderr); err != nil {
+			return err
+		}
+	}
 	model, err := unet.Open(o.model, o.unet)
 	if err != nil {
 		return err
@@ -169,9 +176,9 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 	if err2 := errors.Join(tables.Write(ctx, err), stop()); err2 != nil {
 		return errors.Join(err, err2)
 	}
-	if o.explain {
+	if why := watch.Explain(); o.explain && why.Limit != "" {
 		path := filepath.Join(o.Out, "timeline.svg")
-		talk.note(fmt.Sprintf("%s The stages over time: %s", watch.Explain(), path))
+		talk.note(fmt.Sprintf("%s The stages over time: %s", why, path))
 		if err2 := writeTimeline(watch, path); err2 != nil {
 			return errors.Join(err, err2)
 		}
@@ -181,6 +188,21 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 		return fmt.Errorf("%w%w", err, errReported)
 	}
 	return err
+}
+
+// tuned sets what the user leaves open to what is fastest.
+func (o *segmentOptions) tuned(ctx context.Context, stderr io.Writer) error {
+	c := bench.NewDefaultConfig()
+	c.Model, c.Unet, c.Pipeline = o.model, o.unet, o.Config
+	talk := newTalker(ctx, stderr, talkOptions{})
+	defer talk.close()
+	t, err := tune(ctx, c, false, func(format string, args ...any) { talk.note(fmt.Sprintf(format, args...)) })
+	if err != nil {
+		return err
+	}
+	o.TileMost, o.unet.Batch = t.Tile, cmp.Or(o.unet.Batch, t.Batch)
+	o.Workers = cmp.Or(o.Workers, t.Workers)
+	return nil
 }
 
 // openSlide opens slides; tests put others in its place.

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"microtome/bench"
+)
+
+// tune looks up how a model runs fastest on this machine, or, when nobody has tried yet or anew is set, tries it and keeps what it finds.
+func tune(ctx context.Context, c bench.Config, anew bool, say func(format string, args ...any)) (bench.Tuned, error) {
+	path, err := bench.TunedPath(c)
+	if err != nil {
+		return bench.Tuned{}, err
+	}
+	if !anew {
+		t, ok, err := bench.ReadTuned(path)
+		if err != nil {
+			return t, err
+		}
+		if ok {
+			say("tuned before: %s", t)
+			return t, nil
+		}
+	}
+	say("tuning %s: the network runs alone with several settings, for half a minute or so", c.Model)
+	t, err := bench.Tune(ctx, c, func(p bench.Probe) {
+		batch := ""
+		if p.Batch > 0 {
+			batch = fmt.Sprintf(", in batches of %d", p.Batch)
+		}
+		say("tiles of %d px, %d at a time%s: %.3g Mpx/s", p.Tile, p.Workers, batch, p.MPXPerS)
+	})
+	if err != nil {
+		return t, fmt.Errorf("tuning: %w", err)
+	}
+	say("tuned: %s", t)
+	return t, bench.WriteTuned(path, t)
+}
+
+// runTune is bench --tune.
+func runTune(ctx context.Context, o benchOptions, stdout, stderr io.Writer) error {
+	if err := o.Config.Validate(); err != nil {
+		return usageError{oneLine(err)}
+	}
+	t, err := tune(ctx, o.Config, true, func(format string, args ...any) { fmt.Fprintf(stderr, "microtome: "+format+"\n", args...) })
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(stdout, map[string]any{
+			"tile": t.Tile, "workers": t.Workers, "batch": t.Batch, "mpx_per_s": t.MPXPerS, "default_mpx_per_s": t.Default, "probes": t.Probes,
+		})
+	}
+	_, err = fmt.Fprintln(stdout, t)
+	return err
+}
