@@ -33,15 +33,15 @@ func newBenchSlideCommand() *cobra.Command {
 			if ext := filepath.Ext(args[0]); !strings.EqualFold(ext, ".svs") {
 				return usageError{fmt.Errorf("%s: give a name that ends in .svs, which the slide will be", args[0])}
 			}
-			return makeSlide(c.Context(), args[0], o, c.ErrOrStderr())
+			return paintSlide(c.Context(), args[0], o, c.ErrOrStderr())
 		},
 	}
 	slideFlags(c, &o)
 	return c
 }
 
-// makeSlide writes a slide with its truth, and tells how it goes on.
-func makeSlide(ctx context.Context, path string, o synthetic.Config, stderr io.Writer) error {
+// paintSlide writes a slide with its truth, and tells how it goes on.
+func paintSlide(ctx context.Context, path string, o synthetic.Config, stderr io.Writer) error {
 	j := newJob(ctx, stderr, stopping)
 	defer j.close()
 	all := float64(o.Size) * float64(o.Size) / 1e6
@@ -85,7 +85,7 @@ func runDemo(ctx context.Context, o synthetic.Config, out string, stdout, stderr
 	}
 	path := filepath.Join(out, "slide.svs")
 	fmt.Fprintf(stderr, "microtome: making a slide of %d × %d px with known truth\n", o.Size, o.Size)
-	if err := makeSlide(ctx, path, o, stderr); err != nil {
+	if err := paintSlide(ctx, path, o, stderr); err != nil {
 		return err
 	}
 	model, err := unet.Open(defaultModel, unet.Config{})
