@@ -245,12 +245,6 @@ func (s *scene) bare(q quad) bool {
 
 // cellsOf returns the cells that a rectangle of pixels touches.
 func cellsOf(r image.Rectangle) image.Rectangle {
-	return image.Rect(floorDiv(r.Min.X, cell), floorDiv(r.Min.Y, cell), floorDiv(r.Max.X-1, cell)+1, floorDiv(r.Max.Y-1, cell)+1)
-}
-
-func floorDiv(a, b int) int {
-	if a < 0 {
-		return -((b - 1 - a) / b)
-	}
-	return a / b
+	const shift = 6 // rounds down, as dividing by cell would not
+	return image.Rect(r.Min.X>>shift, r.Min.Y>>shift, (r.Max.X-1)>>shift+1, (r.Max.Y-1)>>shift+1)
 }
