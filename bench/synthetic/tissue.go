@@ -84,11 +84,12 @@ func (s *scene) layOut() {
 		s.pieces = append(s.pieces, piece{x, y, sin, cos, a, b})
 	}
 	if s.Size < 3000 {
-		x := size / 2
-		if s.Size < 5*cell { // a corner of cells, or none may be in tissue
-			x = math.Floor(x/cell) * cell
+		if s.Size < 5*cell { // around a corner of cells, or none may be in tissue
+			x := float64(s.Size / 2 / cell * cell)
+			add(x, x, size*0.54, size*0.5, 0)
+			return
 		}
-		add(x, x, size*0.41, size*0.36, 0)
+		add(size/2, size/2, size*0.41, size*0.36, 0)
 		return
 	}
 	for i := range 4 {
@@ -97,7 +98,7 @@ func (s *scene) layOut() {
 			continue
 		}
 		x, y := float64(i%2)/2+0.25+0.05*(random(1)-0.5), float64(i/2)/2+0.25+0.05*(random(2)-0.5)
-		add(x*size, y*size, size*(0.19+0.04*random(3)), size*(0.13+0.06*random(4)), math.Pi*random(5))
+		add(x*size, y*size, size*(0.17+0.04*random(3)), size*(0.12+0.05*random(4)), math.Pi*random(5))
 	}
 }
 
@@ -244,12 +245,6 @@ func (s *scene) bare(q quad) bool {
 
 // cellsOf returns the cells that a rectangle of pixels touches.
 func cellsOf(r image.Rectangle) image.Rectangle {
-	return image.Rect(floorDiv(r.Min.X, cell), floorDiv(r.Min.Y, cell), floorDiv(r.Max.X-1, cell)+1, floorDiv(r.Max.Y-1, cell)+1)
-}
-
-func floorDiv(a, b int) int {
-	if a < 0 {
-		return -((b - 1 - a) / b)
-	}
-	return a / b
+	const shift = 6 // rounds down, as dividing by cell would not
+	return image.Rect(r.Min.X>>shift, r.Min.Y>>shift, (r.Max.X-1)>>shift+1, (r.Max.Y-1)>>shift+1)
 }

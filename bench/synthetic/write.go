@@ -184,7 +184,7 @@ func (w *writer) write(ctx context.Context, done func(part float64)) (err error)
 	ctx, stop := context.WithCancelCause(ctx)
 	painters := min(runtime.GOMAXPROCS(0), 16)
 	parts := 2*painters + 1
-	var free, jobs, order = make(chan *part, parts), make(chan *part, parts), make(chan *part, parts)
+	free, jobs, order := make(chan *part, parts), make(chan *part, parts), make(chan *part, parts)
 	for range parts {
 		free <- &part{pix: make([]byte, 3*tile*tile), made: make(chan struct{}, 1)}
 	}
