@@ -179,9 +179,9 @@ func (s series) cells(vary []axis, places bool) []string {
 // A grid is a table of text: columns of words to the left, of numbers to the right.
 type grid struct {
 	caption string
-	head  []string
-	left  int // columns of words, which come first
-	lines [][]string
+	head    []string
+	left    int // columns of words, which come first
+	lines   [][]string
 }
 
 func (t *grid) heads(vary []axis, places bool) {
