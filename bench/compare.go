@@ -217,7 +217,7 @@ func tookTurns(a, b []Result) bool {
 		return false
 	}
 	for i := range a {
-		if a[i].Time.IsZero() || b[i].Time.IsZero() {
+		if a[i].Time.IsZero() || b[i].Time.IsZero() || a[i].Time.Equal(b[i].Time) { // not known, or one and the same run
 			return false
 		}
 		if i > 0 && (!a[i-1].Time.Before(b[i].Time) || !b[i-1].Time.Before(a[i].Time)) {

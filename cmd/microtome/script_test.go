@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		"stuck":        stuck,
 		"yesterday":    func() { work(100) },
 		"today":        func() { work(110) },
-		"twice":        func() { work(200) },
+		"tenfold":      func() { work(1000) },
 	})
 }
 
