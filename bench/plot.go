@@ -88,7 +88,7 @@ func (p Plot) Write(dir string, formats []string) (files []string, err error) {
 func drawAbove(c draw.Canvas, p *plot.Plot) {
 	const edge = vg.Length(12)
 	c.SetColor(color.White)
-	c.Fill(c.Rectangle.Path())
+	c.Fill(c.Path())
 	c = draw.Crop(c, edge, -edge, edge, -edge)
 	legend := p.Legend
 	p.Legend = plot.NewLegend()
