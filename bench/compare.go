@@ -299,7 +299,7 @@ func (c Comparison) TooFew() error {
 
 // WriteTable writes a comparison for the terminal.
 func (c Comparison) WriteTable(w io.Writer) error {
-	lines := []string{"\tA\t\tB\t\tB against A\tp\tn\t\n"}
+	lines := []string{"\tA\t\tB\t\tchange\tp\tn\t\n"}
 	for _, r := range c.Rows {
 		change := "~"
 		if r.P < c.Config.Alpha {
