@@ -34,7 +34,6 @@ func work(percent int) {
 			return
 		}
 	}
-	must(os.Setenv("GOMAXPROCS", "1"))
 	model, err := unet.Open("haematoxylin", unet.Config{})
 	must(err)
 	spec := model.Spec()
