@@ -104,7 +104,7 @@ func Compare(a, b []Result, c CompareConfig) ([]Comparison, error) {
 	}
 	common := slices.DeleteFunc(slices.Clone(settings), func(s Setting) bool { return of[s].b == nil })
 	if len(common) == 0 {
-		return nil, fmt.Errorf("A and B have no setting in common: %s", differences(a[0].Setting, b[0].Setting))
+		return nil, fmt.Errorf("the two have no setting in common: %s", differences(a[0].Setting, b[0].Setting))
 	}
 	each := c
 	each.Alpha /= float64(len(common))
@@ -217,7 +217,7 @@ func tookTurns(a, b []Result) bool {
 		return false
 	}
 	for i := range a {
-		if a[i].Time.IsZero() || b[i].Time.IsZero() {
+		if a[i].Time.IsZero() || b[i].Time.IsZero() || a[i].Time.Equal(b[i].Time) { // not known, or one and the same run
 			return false
 		}
 		if i > 0 && (!a[i-1].Time.Before(b[i].Time) || !b[i-1].Time.Before(a[i].Time)) {
@@ -299,8 +299,7 @@ func (c Comparison) TooFew() error {
 
 // WriteTable writes a comparison for the terminal.
 func (c Comparison) WriteTable(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\tA\t\tB\t\tB against A\tp\tn\t\n")
+	lines := []string{"\tA\t\tB\t\tchange\tp\tn\t\n"}
 	for _, r := range c.Rows {
 		change := "~"
 		if r.P < c.Config.Alpha {
@@ -310,7 +309,11 @@ func (c Comparison) WriteTable(w io.Writer) error {
 		if r.NB != r.NA {
 			n += "+" + strconv.Itoa(r.NB)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.Metric.Name, r.Metric.format(r.A.Center), spread(r.A), r.Metric.format(r.B.Center), spread(r.B), change, short(r.P), n)
+		lines = append(lines, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.Metric.Name, r.Metric.format(r.A.Center), spread(r.A), r.Metric.format(r.B.Center), spread(r.B), change, short(r.P), n))
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if _, err := io.WriteString(t, strings.Join(lines, "")); err != nil {
+		return err
 	}
 	return t.Flush()
 }

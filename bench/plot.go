@@ -52,7 +52,7 @@ func Plots(results []Result) []Plot {
 	return []Plot{
 		curves(all, "cost-by-size", "CPU time by size of the slide", "area of the slide, Mpx", "CPU s/Mpx", "size", area, one("cpu_s_per_mpx"), nil),
 		curves(all, "speed-by-size", "Throughput by size of the slide", "area of the slide, Mpx", "Mpx/s", "size", area, one("mpx_per_s"), nil),
-		curves(all, "workers", "Speed-up by workers", "workers", "throughput against the fewest workers", "workers", workers, one("mpx_per_s"), speedUp),
+		curves(all, "workers", "Speed-up by workers", "workers", "speed-up, ×", "workers", workers, one("mpx_per_s"), speedUp),
 		tilePlot(all, one("overlap_waste")),
 		stagePlot(all),
 	}
@@ -65,10 +65,11 @@ func (p Plot) Write(dir string, formats []string) (files []string, err error) {
 		return nil, err
 	}
 	for _, format := range formats {
-		c, err := picture.WriterTo(plotWidth, plotHeight, format)
+		c, err := draw.NewFormattedCanvas(plotWidth, plotHeight, format)
 		if err != nil {
 			return files, err
 		}
+		drawAbove(draw.New(c), picture)
 		path := filepath.Join(dir, p.Name+"."+format)
 		f, err := os.Create(path)
 		if err != nil {
@@ -81,6 +82,20 @@ func (p Plot) Write(dir string, formats []string) (files []string, err error) {
 		files = append(files, path)
 	}
 	return files, nil
+}
+
+// drawAbove draws a plot above its legend, which would hide what it shows.
+func drawAbove(c draw.Canvas, p *plot.Plot) {
+	const edge = vg.Length(12)
+	c.SetColor(color.White)
+	c.Fill(c.Path())
+	c = draw.Crop(c, edge, -edge, edge, -edge)
+	legend := p.Legend
+	p.Legend = plot.NewLegend()
+	legend.Top, legend.Left, legend.XOffs = false, true, 4*edge
+	legend.Draw(c)
+	p.Draw(draw.Crop(c, 0, -edge, legend.Rectangle(c).Size().Y+edge, 0))
+	p.Legend = legend
 }
 
 // A trace is a curve of a plot: the medians of series that differ in one axis only, and how far their intervals reach.
@@ -125,10 +140,7 @@ func traces(all []series, along string, x func(Setting) float64, m Metric) []tra
 		if values == nil {
 			continue
 		}
-		name := describe(s.setting, others)
-		if places(all) {
-			name = strings.TrimPrefix(name+", machine "+strconv.Itoa(s.place+1), ", ")
-		}
+		name := s.title(others, places(all))
 		i, ok := index[name]
 		if !ok {
 			i = len(found)
@@ -146,6 +158,16 @@ func traces(all []series, along string, x func(Setting) float64, m Metric) []tra
 	return found
 }
 
+// title names a series by what it does not share with others.
+func (s series) title(vary []axis, places bool) string {
+	name := describe(s.setting, vary)
+	if places {
+		name = strings.TrimPrefix(name+", machine "+strconv.Itoa(s.place+1), ", ")
+	}
+	return name
+}
+
+// places says whether series are of several environments.
 func places(all []series) bool {
 	return slices.ContainsFunc(all, func(s series) bool { return s.place != all[0].place })
 }
@@ -285,7 +307,6 @@ func canvas(title, x, y string) *plot.Plot {
 		a.Label.TextStyle.Font.Size, a.Tick.Label.Font.Size, a.Label.Padding = vg.Points(12), vg.Points(11), vg.Points(6)
 	}
 	c.Legend.TextStyle.Font.Size, c.Legend.ThumbnailWidth, c.Legend.Padding = vg.Points(11), vg.Points(24), vg.Points(3)
-	c.Legend.XOffs, c.Legend.YOffs = vg.Points(-8), vg.Points(8)
 	g := plotter.NewGrid()
 	g.Horizontal.Color, g.Vertical.Color = color.Gray{220}, color.Gray{220}
 	c.Add(g)
@@ -294,7 +315,7 @@ func canvas(title, x, y string) *plot.Plot {
 
 // stagePlot shows what the workers of each stage did, setting by setting, as bars that fill the time of a run.
 func stagePlot(all []series) Plot {
-	const most = 24 // bars that can be read
+	const most = 28 // lines that can be read
 	type bar struct {
 		name  string
 		stage Stage
@@ -311,12 +332,12 @@ func stagePlot(all []series) Plot {
 	vary, _ := split(settings)
 	var bars []bar
 	for _, s := range all {
-		for i, stage := range s.stages() {
-			name := stage.Stage
-			if i == 0 && len(all) > 1 {
-				name = strings.Join(s.cells(vary, places(all)), " ") + ": " + name
-			}
-			bars = append(bars, bar{name, stage})
+		stages := s.stages()
+		if stages != nil && len(all) > 1 {
+			bars = append(bars, bar{name: s.title(vary, places(all))})
+		}
+		for _, stage := range stages {
+			bars = append(bars, bar{stage.Stage, stage})
 		}
 	}
 	switch {
@@ -324,7 +345,7 @@ func stagePlot(all []series) Plot {
 		p.Why = "the runs have no stages"
 		return p
 	case len(bars) > most:
-		p.Why = fmt.Sprintf("%d bars cannot be read: give files with fewer settings", len(bars))
+		p.Why = fmt.Sprintf("%d bars of %d settings cannot be read: give files with fewer settings", len(bars), len(all))
 		return p
 	}
 	p.draw = func() (*plot.Plot, error) {
@@ -340,7 +361,7 @@ func stagePlot(all []series) Plot {
 			{"blocked", func(s Stage) float64 { return s.Blocked }},
 			{"waiting", func(s Stage) float64 { return s.Waiting }},
 		}
-		height := min(vg.Points(22), (plotHeight-vg.Points(120))/vg.Length(len(bars))*0.8)
+		height := min(vg.Points(22), (plotHeight-vg.Points(190))/vg.Length(len(bars))*0.8)
 		var below *plotter.BarChart
 		for i, state := range states {
 			shares := make(plotter.Values, len(bars))
@@ -360,6 +381,9 @@ func stagePlot(all []series) Plot {
 			c.Legend.Add(state.name, chart)
 		}
 		c.NominalY(names...)
+		if len(bars) > 12 {
+			c.Y.Tick.Label.Font.Size = vg.Points(8)
+		}
 		c.X.Min, c.X.Max = 0, 100
 		c.Y.Min, c.Y.Max = -0.6, float64(len(bars))-0.4
 		return c, nil

@@ -163,14 +163,15 @@ func (e Environment) lines() [][2]string {
 	if e.Host != "" {
 		machine = e.Host + ": " + machine
 	}
-	build := "microtome " + cmp.Or(e.Version, "dev")
+	first := "microtome " + cmp.Or(e.Version, "dev")
 	if e.Commit != "" {
-		build += " (" + e.Commit + ")"
+		first += " (" + e.Commit + ")"
 	}
+	build := []string{first}
 	for _, name := range slices.Sorted(maps.Keys(e.Libraries)) {
-		build += ", " + name + " " + e.Libraries[name]
+		build = append(build, name+" "+e.Libraries[name])
 	}
-	all := [][2]string{{"machine", machine}, {"build", build}}
+	all := [][2]string{{"machine", machine}, {"build", strings.Join(build, ", ")}}
 	var ceilings []string
 	for _, c := range []struct {
 		name, unit string

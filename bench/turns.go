@@ -44,7 +44,7 @@ func (p Program) Once(ctx context.Context, flags []string) (Result, error) {
 			return Result{}, context.Cause(ctx)
 		}
 		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		return Result{}, fmt.Errorf("%s bench --once %s: %w: %s", p, strings.Join(flags, " "), err, lines[len(lines)-1])
+		return Result{}, fmt.Errorf("%s bench --once %s: %w: %s", p, strings.Join(flags, " "), err, strings.TrimPrefix(lines[len(lines)-1], "microtome: "))
 	}
 	results, err := decode(&stdout)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"microtome/bench"
 )
 
-// defaultRounds finds 10 % in 19 of 20 comparisons on a machine that others use too, and gets over an outlier: see TestPower of bench.
-const defaultRounds = 16
+// defaultRounds finds 10 % in 19 of 20 comparisons in every kind of noise that TestPower of bench simulates.
+const defaultRounds = 30
 
 type compareOptions struct {
 	bench.CompareConfig

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 		"stuck":        stuck,
 		"yesterday":    func() { work(100) },
 		"today":        func() { work(110) },
+		"tenfold":      func() { work(1000) },
 	})
 }
 
