@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"microtome/bench/results"
 	"microtome/sink"
 	"microtome/slide"
 	"microtome/unet"
@@ -19,9 +20,9 @@ const ceilingTime = 700 * time.Millisecond
 
 // Measure measures what the machine reaches, with all processors at work, for a processor: c says on which device, slide and codec. What
 // cannot be measured is 0, and why it is not is the error.
-func Measure(ctx context.Context, c Config, path string) (Ceilings, error) {
+func Measure(ctx context.Context, c Config, path string) (results.Ceilings, error) {
 	procs := runtime.GOMAXPROCS(0)
-	var all Ceilings
+	var all results.Ceilings
 	var errs []error
 	flops, err := unet.SGEMM(c.Unet, procs, ceilingTime)
 	errs = append(errs, err)
@@ -32,7 +33,7 @@ func Measure(ctx context.Context, c Config, path string) (Ceilings, error) {
 		errs = append(errs, err)
 		all.Decode = rate / 1e6 / float64(procs)
 	}
-	if c.Sink != NullSink {
+	if c.Sink != results.NullSink {
 		rate, err := codecRate(c.Sink, c.Pipeline.MaskTile)
 		errs = append(errs, err)
 		all.Codec = rate / 1e6

@@ -4,11 +4,13 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+
+	"microtome/bench/results"
 )
 
 // NewEnvironment describes this process and its machine. version is microtome's, libs are the versions of what computes.
-func NewEnvironment(version string, libs map[string]string) Environment {
-	e := Environment{
+func NewEnvironment(version string, libs map[string]string) results.Environment {
+	e := results.Environment{
 		Version: version, OS: runtime.GOOS + "/" + runtime.GOARCH, CPU: processorName(), Processors: runtime.GOMAXPROCS(0),
 		Memory: machineMemory(), Libraries: libs,
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+
+	"microtome/bench/results"
 )
 
 // What limits a run, beside the names of stages.
@@ -37,7 +39,7 @@ func (w *Watch) explain() Explanation {
 	if len(stages) == 0 || w.tiles == 0 {
 		return Explanation{Reason: "No tile was computed, so nothing is known of what limits it."}
 	}
-	var top, lease Stage
+	var top, lease results.Stage
 	for _, s := range stages {
 		if s.Busy > top.Busy {
 			top = s
@@ -59,7 +61,7 @@ func (w *Watch) explain() Explanation {
 		return w.processorsLimit(stages, cpu)
 	case lease.Waiting >= 0.5:
 		return Explanation{
-			LimitMemory, fmt.Sprintf("Memory limits this run: %s of the time the next tile waited for some, while the network's workers were busy for %s.", inPercent(lease.Waiting), inPercent(w.modelBusy())),
+			LimitMemory, fmt.Sprintf("Memory limits this run: %s of the time the next tile waited for some, while the network's workers were busy for %s.", percent(lease.Waiting), percent(w.modelBusy())),
 			fmt.Sprintf("Give --memory %s or more, or a smaller --tile.", mebibytes(w.plan.Enough)),
 		}
 	}
@@ -67,7 +69,7 @@ func (w *Watch) explain() Explanation {
 }
 
 // outside returns the share of the slides' time beside their tiles, and what most of it went into.
-func (w *Watch) outside() (share float64, most Phase) {
+func (w *Watch) outside() (share float64, most results.Phase) {
 	var all, tiles float64
 	for _, p := range w.phases {
 		all += p.Seconds
@@ -83,8 +85,8 @@ func (w *Watch) outside() (share float64, most Phase) {
 	return 1 - tiles/all, most
 }
 
-func (w *Watch) slidesLimit(outside float64, most Phase) Explanation {
-	e := Explanation{Limit: LimitSlides, Reason: fmt.Sprintf("What is done beside tiles limits this run: %s of the slides' time, most of it %s.", inPercent(outside), phaseText(most.Phase))}
+func (w *Watch) slidesLimit(outside float64, most results.Phase) Explanation {
+	e := Explanation{Limit: LimitSlides, Reason: fmt.Sprintf("What is done beside tiles limits this run: %s of the slides' time, most of it %s.", percent(outside), phaseText(most.Phase))}
 	switch most.Phase {
 	case "tissue":
 		e.Advice = "Where slides are full of tissue, --tissue off leaves that out."
@@ -111,8 +113,8 @@ func phaseText(phase string) string {
 }
 
 // modelLimit explains a run whose network is busy all the time, as it should be.
-func (w *Watch) modelLimit(infer Stage) Explanation {
-	e := Explanation{Limit: infer.Stage, Reason: fmt.Sprintf("The network limits this run: it computed %s of the time, and the other stages waited for it.", inPercent(infer.Busy))}
+func (w *Watch) modelLimit(infer results.Stage) Explanation {
+	e := Explanation{Limit: infer.Stage, Reason: fmt.Sprintf("The network limits this run: it computed %s of the time, and the other stages waited for it.", percent(infer.Busy))}
 	plan, procs := w.plan, runtime.GOMAXPROCS(0)
 	switch {
 	case plan.Workers < plan.Wanted && plan.Limit < plan.Enough:
@@ -143,16 +145,16 @@ func (w *Watch) faster(procs int) string {
 }
 
 // stageLimit explains a run in which the workers of another stage are those that all wait for.
-func (w *Watch) stageLimit(s Stage, cpu float64) Explanation {
-	e := Explanation{Limit: s.Stage, Reason: fmt.Sprintf("The stage %s limits this run: its workers, %d of them, were busy %s of the time, and the network %s.", s.Stage, s.Workers, inPercent(s.Busy), inPercent(w.modelBusy()))}
+func (w *Watch) stageLimit(s results.Stage, cpu float64) Explanation {
+	e := Explanation{Limit: s.Stage, Reason: fmt.Sprintf("The stage %s limits this run: its workers, %d of them, were busy %s of the time, and the network %s.", s.Stage, s.Workers, percent(s.Busy), percent(w.modelBusy()))}
 	idle := cpu < 0.6
 	switch {
 	case s.Stage == "read" && idle:
-		e.Advice = fmt.Sprintf("The processors were busy for %s only, so the storage is slow: copy slides to a local disk first, or read more tiles at a time with --workers %d.", inPercent(cpu), 2*s.Workers)
+		e.Advice = fmt.Sprintf("The processors were busy for %s only, so the storage is slow: copy slides to a local disk first, or read more tiles at a time with --workers %d.", percent(cpu), 2*s.Workers)
 	case s.Stage == "read":
 		e.Advice = fmt.Sprintf("Decoding takes the processors: --workers %d lets more of them do it, and --tissue auto leaves out what is empty.", 2*s.Workers)
 	case s.Stage == "write" && idle:
-		e.Advice = fmt.Sprintf("The processors were busy for %s only, so the disk is slow: give -o on a faster one.", inPercent(cpu))
+		e.Advice = fmt.Sprintf("The processors were busy for %s only, so the disk is slow: give -o on a faster one.", percent(cpu))
 	case s.Stage == "write":
 		e.Advice = "One processor compresses the mask: --compression packbits is twice as fast as lzw, for files twice as large."
 	case s.Stage == "blend":
@@ -163,7 +165,7 @@ func (w *Watch) stageLimit(s Stage, cpu float64) Explanation {
 	return e
 }
 
-func (w *Watch) processorsLimit(stages []Stage, cpu float64) Explanation {
+func (w *Watch) processorsLimit(stages []results.Stage, cpu float64) Explanation {
 	var parts []string
 	var busy float64
 	for _, s := range w.stages {
@@ -171,16 +173,16 @@ func (w *Watch) processorsLimit(stages []Stage, cpu float64) Explanation {
 	}
 	for _, s := range w.stages {
 		if share := s.Seconds / busy; share >= 0.1 {
-			parts = append(parts, fmt.Sprintf("%s %s", s.Stage, inPercent(share)))
+			parts = append(parts, fmt.Sprintf("%s %s", s.Stage, percent(share)))
 		}
 	}
 	return Explanation{
-		LimitProcessors, fmt.Sprintf("The processors limit this run: they were busy for %s of the time (%s), and no stage waits for another.", inPercent(cpu), strings.Join(parts, ", ")),
+		LimitProcessors, fmt.Sprintf("The processors limit this run: they were busy for %s of the time (%s), and no stage waits for another.", percent(cpu), strings.Join(parts, ", ")),
 		"More of them, or --tissue auto where it is off, would help.",
 	}
 }
 
-func inPercent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
+func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
 
 // mebibytes is a number of bytes as --memory takes it, rounded up.
 func mebibytes(n int64) string { return fmt.Sprintf("%dMiB", (n+1<<20-1)>>20) }

@@ -6,17 +6,17 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"time"
 
+	"microtome/bench/results"
 	"microtome/pipeline"
 	"microtome/unet"
 )
 
 // A Run is one measured run, with what is too much for a results file.
 type Run struct {
-	Result
+	results.Result
 	Watch *Watch // of the scenario end-to-end
 }
 
@@ -33,7 +33,7 @@ type measurement struct {
 }
 
 // Once makes one run in this process: best in one that does nothing else, since memory and the garbage collector's work are the
-// process's. The caller sets Environment; see [Result.Against] for Roofline.
+// process's. The caller sets results.Environment; see [results.Result.Against] for Roofline.
 func Once(ctx context.Context, c Config) (_ *Run, err error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func Once(ctx context.Context, c Config) (_ *Run, err error) {
 	}
 	high := watchCgroup(ctx)
 	began := usageNow()
-	if c.Scenario == EndToEnd {
+	if c.Scenario == results.EndToEnd {
 		err = m.endToEnd(ctx)
 	} else {
 		err = m.part(ctx)
@@ -103,8 +103,8 @@ func (m *measurement) set() {
 	if m.Slide != "" {
 		name = filepath.Base(m.Slide)
 	}
-	m.run.Schema, m.run.Time = Schema, time.Now().UTC()
-	m.run.Setting = Setting{
+	m.run.Schema, m.run.Time = results.Schema, time.Now().UTC()
+	m.run.Setting = results.Setting{
 		Scenario: m.Scenario, Slide: name, Width: plan.Region.Dx(), Height: plan.Region.Dy(), Slides: len(m.paths), Cache: m.Cache,
 		Model: spec.Name, Null: m.Null, Device: cmp.Or(m.Unet.Device, "auto"), Tile: plan.Core, Input: plan.Halo, Workers: plan.Workers,
 		Memory: m.Pipeline.Memory, Batch: max(m.Unet.Batch, 1), Sink: m.Sink, Tissue: m.Pipeline.Tissue,
@@ -124,7 +124,7 @@ func (m *measurement) used(began, ended usage) {
 	f.PeakRSS = peakRSS()
 	f.Allocated = m.steady.perTile()
 	f.GC = (ended.gc - began.gc) / f.CPU
-	if flop := m.model.Spec().FLOP; flop > 0 && !m.Null && slices.Contains([]string{InferOnly, EndToEnd}, s.Scenario) {
+	if flop := m.model.Spec().FLOP; flop > 0 && !m.Null && slices.Contains([]string{results.InferOnly, results.EndToEnd}, s.Scenario) {
 		f.UsefulGFLOP = flop * float64(f.Pixels) / 1e9 / f.Seconds
 		f.GFLOPPerS = f.UsefulGFLOP * f.Waste
 	}
@@ -132,32 +132,3 @@ func (m *measurement) used(began, ended usage) {
 
 // processStart is close to when the process began.
 var processStart = time.Now()
-
-// Against says which share of the ceilings a result reached, on as many processors as it had workers for.
-func (r *Result) Against(c Ceilings) {
-	r.Environment.Ceilings = c
-	f := &r.Figures
-	f.Roofline = map[string]float64{}
-	procs := float64(min(r.Setting.Workers, runtime.GOMAXPROCS(0)))
-	if r.Environment.Processors > 0 {
-		procs = float64(min(r.Setting.Workers, r.Environment.Processors))
-	}
-	share := func(name string, rate, ceiling float64) {
-		if rate > 0 && ceiling > 0 {
-			f.Roofline[name] = rate / ceiling
-		}
-	}
-	share("sgemm", f.GFLOPPerS, c.SGEMM*procs)
-	switch r.Setting.Scenario {
-	case ReadOnly, ReadCut:
-		share("decode", float64(f.Decoded)/3e6/f.Seconds, c.Decode*procs)
-		share("copy", f.MPXPerS*f.Waste*3*2/1e3, c.Copy*procs)
-	case WriteOnly:
-		share("codec", f.MPXPerS, c.Codec)
-	case EndToEnd:
-		share("decode", float64(f.Decoded)/3e6/f.Seconds, c.Decode*procs)
-		if r.Setting.Sink != NullSink {
-			share("codec", f.MPXPerS, c.Codec)
-		}
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"microtome/bench/results"
 	"microtome/pipeline"
 	"microtome/sink"
 	"microtome/slide"
@@ -31,16 +32,16 @@ func (m *measurement) endToEnd(ctx context.Context) error {
 // part runs a part of the pipeline by itself, without its queues.
 func (m *measurement) part(ctx context.Context) error {
 	switch m.Scenario {
-	case InferOnly:
+	case results.InferOnly:
 		return m.infer(ctx)
-	case WriteOnly:
+	case results.WriteOnly:
 		return m.write(ctx)
 	}
 	s, err := m.open()
 	if err != nil {
 		return err
 	}
-	if m.Scenario == ReadOnly {
+	if m.Scenario == results.ReadOnly {
 		err = m.read(ctx, s)
 	} else {
 		err = m.cut(ctx, s)
@@ -182,7 +183,7 @@ func (m *measurement) infer(ctx context.Context) error {
 func (m *measurement) write(ctx context.Context) (err error) {
 	grid, size := m.plan.Grid(m.model.Spec().Geometry), m.plan.Region.Size()
 	var to sink.Container = sink.Discard{}
-	if m.Sink != NullSink {
+	if m.Sink != results.NullSink {
 		if to, err = sink.CreateTIFF(sink.Disk, filepath.Join(m.Dir, "mask.tif"), sink.TIFFConfig{
 			Size: size, Tile: m.Pipeline.MaskTile, Compression: m.Sink, MPP: m.plan.MPP, Software: "microtome bench", Description: "microtome bench",
 		}); err != nil {

@@ -7,26 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	"microtome/bench/results"
 	"microtome/bench/synthetic"
 	"microtome/pipeline"
 	"microtome/sink"
 	"microtome/unet"
 )
-
-// Scenarios are what can be measured, from the parts to the whole.
-const (
-	ReadOnly  = "read"       // each block of the slide is decoded once
-	ReadCut   = "cut"        // tiles with their halos are cut from decoded blocks
-	InferOnly = "infer"      // the network labels the same tile again and again
-	WriteOnly = "write"      // labels are put in order, into the pyramid, and written
-	EndToEnd  = "end-to-end" // segment, as users run it
-)
-
-// Scenarios lists them.
-func Scenarios() []string { return []string{ReadOnly, ReadCut, InferOnly, WriteOnly, EndToEnd} }
-
-// NullSink throws masks away.
-const NullSink = "null"
 
 // Caches of the system that a slide's file is read through.
 const (
@@ -45,7 +31,7 @@ type Config struct {
 	Model    string // built-in, or a file
 	Null     bool   // the model's tiles are laid, but its labels are 0 and take no time
 	Unet     unet.Config
-	Sink     string // compression, or NullSink
+	Sink     string // compression, or results.NullSink
 	Pipeline pipeline.Config
 	Dir      string // for slides and results
 }
@@ -54,7 +40,7 @@ type Config struct {
 func NewDefaultConfig() Config {
 	p := pipeline.NewDefaultConfig()
 	p.Tissue = pipeline.TissueOff
-	return Config{Scenario: EndToEnd, Size: 4096, Copies: 1, Cache: Warm, Model: "nuclei", Unet: unet.Config{Device: "auto"}, Sink: p.Compression, Pipeline: p}
+	return Config{Scenario: results.EndToEnd, Size: 4096, Copies: 1, Cache: Warm, Model: "nuclei", Unet: unet.Config{Device: "auto"}, Sink: p.Compression, Pipeline: p}
 }
 
 // Validate reports everything that is wrong with c, in the words of the command line.
@@ -68,13 +54,13 @@ func (c Config) Validate() error {
 	oneOf := func(flag, is string, of []string) {
 		check(slices.Contains(of, is), "--%s %s: give one of %s", flag, is, strings.Join(of, ", "))
 	}
-	oneOf("scenario", c.Scenario, Scenarios())
+	oneOf("scenario", c.Scenario, results.Scenarios())
 	oneOf("cache", c.Cache, []string{Warm, Cold, InMemory})
-	oneOf("sink", c.Sink, append(sink.Compressions(), NullSink))
+	oneOf("sink", c.Sink, append(sink.Compressions(), results.NullSink))
 	check(c.Copies >= 1 && c.Copies <= 100_000, "--copies %d: give 1 to 100000 slides", c.Copies)
 	check(c.Slide == "" || c.Cache != InMemory, "--cache memory is for synthetic slides: leave the slide out")
 	check(c.Slide == "" || c.Copies == 1, "--copies is for synthetic slides: name a folder of slides instead")
-	check(c.Copies == 1 || c.Scenario == EndToEnd, "--copies %d: only the scenario %s runs over several slides", c.Copies, EndToEnd)
+	check(c.Copies == 1 || c.Scenario == results.EndToEnd, "--copies %d: only the scenario %s runs over several slides", c.Copies, results.EndToEnd)
 	if c.Slide == "" {
 		errs = append(errs, synthetic.Config{Size: c.Size}.Validate())
 	} else if _, err := os.Stat(c.Slide); err != nil {
@@ -87,7 +73,7 @@ func (c Config) Validate() error {
 // pipelineConfig returns how the pipeline is run.
 func (c Config) pipelineConfig() pipeline.Config {
 	p := c.Pipeline
-	if p.Discard = c.Sink == NullSink; !p.Discard {
+	if p.Discard = c.Sink == results.NullSink; !p.Discard {
 		p.Compression = c.Sink
 	}
 	p.Out, p.Force = c.Dir, true

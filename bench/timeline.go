@@ -65,10 +65,10 @@ func (w *Watch) Timeline(out io.Writer) error {
 			below = top
 		}
 		n := float64(len(l.moments) * l.workers)
-		fmt.Fprintf(&b, `<text x="%d" y="%d">%s busy</text><text x="%d" y="%d" fill="#666">%s wait, %s blocked</text>`+"\n", laneLeft+laneWidth+8, y+laneHeight/2-2, inPercent(sums[0]/n),
-			laneLeft+laneWidth+8, y+laneHeight/2+14, inPercent(sums[1]/n), inPercent(sums[2]/n))
+		fmt.Fprintf(&b, `<text x="%d" y="%d">%s busy</text><text x="%d" y="%d" fill="#666">%s wait, %s blocked</text>`+"\n", laneLeft+laneWidth+8, y+laneHeight/2-2, percent(sums[0]/n),
+			laneLeft+laneWidth+8, y+laneHeight/2+14, percent(sums[1]/n), percent(sums[2]/n))
 	}
-	scale(&b, laneTop+len(lanes)*(laneHeight+laneGap), seconds)
+	axis(&b, laneTop+len(lanes)*(laneHeight+laneGap), seconds)
 	fmt.Fprintf(&b, "<!-- from %s, steps of %v -->\n</svg>\n", from.Format(time.RFC3339Nano), step)
 	_, err := io.WriteString(out, b.String())
 	return err
@@ -111,7 +111,7 @@ func (w *Watch) lanes() (lanes []lane, from time.Time, step time.Duration) {
 			l.workers = max(l.workers, s.Workers)
 			for k, m := range s.Course {
 				begin := c.Began.Sub(from) + time.Duration(k)*c.Step
-				lay(l.moments, begin, c.Step, step, [3]float64{m.Busy, m.Waiting, m.Blocked})
+				spread(l.moments, begin, c.Step, step, [3]float64{m.Busy, m.Waiting, m.Blocked})
 			}
 		}
 	}
@@ -123,8 +123,8 @@ func (w *Watch) lanes() (lanes []lane, from time.Time, step time.Duration) {
 	return lanes, from, step
 }
 
-// lay adds a state that lasted from begin on to the steps that it covers.
-func lay(moments [][3]float64, begin, took, step time.Duration, state [3]float64) {
+// spread adds a state that lasted from begin on to the steps that it covers.
+func spread(moments [][3]float64, begin, took, step time.Duration, state [3]float64) {
 	for at := begin; at < begin+took; {
 		i := int(at / step)
 		if i >= len(moments) {
@@ -156,8 +156,8 @@ func band(below, top []float64, y int) string {
 	return b.String() + "Z"
 }
 
-// scale draws a scale of seconds.
-func scale(b *strings.Builder, y int, seconds float64) {
+// axis draws a scale of seconds.
+func axis(b *strings.Builder, y int, seconds float64) {
 	if seconds <= 0 {
 		return
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"microtome/bench/results"
 )
 
 // A Program is a microtome that can be run: yesterday's build, or today's.
@@ -33,7 +35,7 @@ func Find(name string) (Program, error) {
 // Once runs a program once, with flags of microtome bench, and returns what it measured. When ctx ends, the program is interrupted.
 //
 // Errors hold the last line that the program wrote to standard error.
-func (p Program) Once(ctx context.Context, flags []string) (Result, error) {
+func (p Program) Once(ctx context.Context, flags []string) (results.Result, error) {
 	c := exec.CommandContext(ctx, string(p), append([]string{"bench", "--once"}, flags...)...)
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
@@ -41,31 +43,31 @@ func (p Program) Once(ctx context.Context, flags []string) (Result, error) {
 	c.WaitDelay = 10 * time.Second
 	if err := c.Run(); err != nil {
 		if ctx.Err() != nil {
-			return Result{}, context.Cause(ctx)
+			return results.Result{}, context.Cause(ctx)
 		}
 		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		return Result{}, fmt.Errorf("%s bench --once %s: %w: %s", p, strings.Join(flags, " "), err, strings.TrimPrefix(lines[len(lines)-1], "microtome: "))
+		return results.Result{}, fmt.Errorf("%s bench --once %s: %w: %s", p, strings.Join(flags, " "), err, strings.TrimPrefix(lines[len(lines)-1], "microtome: "))
 	}
-	results, err := decode(&stdout)
+	all, err := results.Decode(&stdout)
 	if err != nil {
-		return Result{}, fmt.Errorf("%s bench --once: %w", p, err)
+		return results.Result{}, fmt.Errorf("%s bench --once: %w", p, err)
 	}
-	if len(results) != 1 {
-		return Result{}, fmt.Errorf("%s bench --once gave %d results, not one: give no sweep", p, len(results))
+	if len(all) != 1 {
+		return results.Result{}, fmt.Errorf("%s bench --once gave %d results, not one: give no sweep", p, len(all))
 	}
-	return results[0], nil
+	return all[0], nil
 }
 
 // ByTurns runs two programs once each for nothing, which warms what they share, and then in rounds, A B, B A, A B …, so that neither
 // always comes first. It hands out the results of each round, and returns the first error.
-func ByTurns(ctx context.Context, a, b Program, flags []string, rounds int, each func(a, b Result) error) error {
+func ByTurns(ctx context.Context, a, b Program, flags []string, rounds int, each func(a, b results.Result) error) error {
 	for _, p := range []Program{a, b} {
 		if _, err := p.Once(ctx, flags); err != nil {
 			return err
 		}
 	}
 	for n := range rounds {
-		turns, of := [2]Program{a, b}, [2]Result{}
+		turns, of := [2]Program{a, b}, [2]results.Result{}
 		for i := range turns {
 			i ^= n % 2
 			started := time.Now()

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"microtome/bench/results"
 	"microtome/pipeline"
 	"microtome/sink"
 )
@@ -20,7 +21,7 @@ type Watch struct {
 	pixels  int64
 	tiles   int
 	stages  []sink.StageTime // added up; Depth × time
-	phases  []Phase
+	phases  []results.Phase
 	reading sink.ReadingSummary
 	tissue  bool // was looked for
 	engine  string
@@ -78,17 +79,17 @@ func (w *Watch) end(e pipeline.SlideEnd) {
 		sum.Depth += st.Depth * e.Course.Took.Seconds()
 	}
 	for _, p := range s.Phases {
-		i := slices.IndexFunc(w.phases, func(o Phase) bool { return o.Phase == p.Phase })
+		i := slices.IndexFunc(w.phases, func(o results.Phase) bool { return o.Phase == p.Phase })
 		if i < 0 {
 			i = len(w.phases)
-			w.phases = append(w.phases, Phase{Phase: p.Phase})
+			w.phases = append(w.phases, results.Phase{Phase: p.Phase})
 		}
 		w.phases[i].Seconds += p.Seconds
 	}
 }
 
 // Into puts what was seen into a result, also why.
-func (w *Watch) Into(r *Result) {
+func (w *Watch) Into(r *results.Result) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f := &r.Figures
@@ -107,7 +108,7 @@ func (w *Watch) Into(r *Result) {
 }
 
 // shares returns what the workers did.
-func (w *Watch) shares() (all []Stage) {
+func (w *Watch) shares() (all []results.Stage) {
 	var took float64
 	for _, c := range w.courses {
 		took += c.Took.Seconds()
@@ -117,7 +118,7 @@ func (w *Watch) shares() (all []Stage) {
 		if whole <= 0 {
 			continue
 		}
-		all = append(all, Stage{
+		all = append(all, results.Stage{
 			Stage: s.Stage, Workers: s.Workers, Busy: s.Seconds / whole, Starved: s.Starved / whole, Blocked: s.Blocked / whole, Waiting: s.Waiting / whole,
 			Depth: s.Depth / took, MaxDepth: s.MaxDepth,
 		})

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"microtome/bench"
+	"microtome/bench/results"
 	"microtome/pipeline"
 	"microtome/unet"
 )
@@ -37,7 +38,7 @@ type benchOptions struct {
 }
 
 func newBenchCommand() *cobra.Command {
-	o := benchOptions{Config: bench.NewDefaultConfig(), scenarios: bench.Scenarios(), repeat: 1}
+	o := benchOptions{Config: bench.NewDefaultConfig(), scenarios: results.Scenarios(), repeat: 1}
 	c := &cobra.Command{
 		Use:   "bench [SLIDE|FOLDER]",
 		Short: "Measure how fast this machine is with a model, and what limits it",
@@ -69,7 +70,7 @@ bench plot read.`,
 		},
 	}
 	f := c.Flags()
-	f.StringSliceVar(&o.scenarios, "scenario", o.scenarios, "what is measured, with commas between: "+strings.Join(bench.Scenarios(), ", "))
+	f.StringSliceVar(&o.scenarios, "scenario", o.scenarios, "what is measured, with commas between: "+strings.Join(results.Scenarios(), ", "))
 	f.StringArrayVar(&o.sweep, "sweep", nil, "`FLAG=VALUE,VALUE` runs with each of the values of a flag")
 	f.IntVar(&o.repeat, "repeat", o.repeat, "`NUMBER` of runs of each setting, by turns")
 	f.IntVar(&o.Size, "size", o.Size, "edge of the synthetic slide in `PIXELS`")
@@ -109,14 +110,14 @@ bench plot read.`,
 var axes = []string{"size", "copies", "cache", "model", "null-model", "sink", "device", "batch", "memory", "workers", "tile", "tissue", "slides"}
 
 // environment describes this program and its machine.
-func (o benchOptions) environment() bench.Environment {
+func (o benchOptions) environment() results.Environment {
 	return bench.NewEnvironment(version, libraries(o.Unet))
 }
 
 // runBenchOnce makes one run in this process.
 func runBenchOnce(ctx context.Context, o benchOptions, stdout io.Writer) error {
 	if len(o.scenarios) > 1 {
-		o.scenarios = []string{bench.EndToEnd}
+		o.scenarios = []string{results.EndToEnd}
 	}
 	o.Scenario = o.scenarios[0]
 	if err := o.Validate(); err != nil {
@@ -222,8 +223,8 @@ func runBench(ctx context.Context, o benchOptions, flags *pflag.FlagSet, stdout,
 	if o.Slide != "" {
 		args = append([]string{o.Slide}, args...)
 	}
-	timelines, ceilings := o.timelines(cells), map[string]bench.Ceilings{}
-	var results []bench.Result
+	timelines, ceilings := o.timelines(cells), map[string]results.Ceilings{}
+	var all []results.Result
 	left, began := len(cells)*o.repeat, time.Now()
 	for round := range o.repeat {
 		for i, c := range cells {
@@ -231,7 +232,7 @@ func runBench(ctx context.Context, o benchOptions, flags *pflag.FlagSet, stdout,
 			if timelines[i] != "" && round == 0 {
 				run = append(run, "--timeline="+timelines[i])
 			}
-			fmt.Fprintf(stderr, "microtome: %s%s\n", strings.Join(c, " "), o.remaining(len(results), left, time.Since(began)))
+			fmt.Fprintf(stderr, "microtome: %s%s\n", strings.Join(c, " "), o.remaining(len(all), left, time.Since(began)))
 			r, err := bench.Program(self).Once(ctx, run)
 			if err != nil {
 				return err
@@ -241,7 +242,7 @@ func runBench(ctx context.Context, o benchOptions, flags *pflag.FlagSet, stdout,
 				return err
 			}
 			if o.out != "" {
-				if err := bench.Append(o.out, r); err != nil {
+				if err := results.Append(o.out, r); err != nil {
 					return err
 				}
 			}
@@ -250,19 +251,19 @@ func runBench(ctx context.Context, o benchOptions, flags *pflag.FlagSet, stdout,
 					return err
 				}
 			}
-			results = append(results, r)
+			all = append(all, r)
 		}
 	}
 	if o.json {
 		return nil
 	}
-	if err := bench.WriteReport(stdout, results, bench.ReportConfig{Stages: o.stages}); err != nil {
+	if err := results.WriteReport(stdout, all, results.ReportConfig{Stages: o.stages}); err != nil {
 		return err
 	}
 	if !o.explain {
 		return nil
 	}
-	return printWhy(stdout, results, cells, timelines)
+	return printWhy(stdout, all, cells, timelines)
 }
 
 // timelines returns the file of each cell's timeline; "": it has none, as only whole runs have.
@@ -272,7 +273,7 @@ func (o benchOptions) timelines(cells []cell) []string {
 	if path == "" && o.explain {
 		path = filepath.Join(filepath.Dir(o.out), "timeline.svg")
 	}
-	isWhole := func(c cell) bool { return slices.Contains(c, "--scenario="+bench.EndToEnd) }
+	isWhole := func(c cell) bool { return slices.Contains(c, "--scenario="+results.EndToEnd) }
 	several := len(slices.DeleteFunc(slices.Clone(cells), func(c cell) bool { return !isWhole(c) })) > 1
 	for i, c := range cells {
 		if path == "" || !isWhole(c) {
@@ -299,7 +300,7 @@ func (o benchOptions) remaining(done, of int, took time.Duration) string {
 }
 
 // against compares a result with what the machine reaches, which is measured once for each device, codec and slide.
-func (o benchOptions) against(ctx context.Context, r *bench.Result, known map[string]bench.Ceilings, stderr io.Writer) error {
+func (o benchOptions) against(ctx context.Context, r *results.Result, known map[string]results.Ceilings, stderr io.Writer) error {
 	c := o.Config
 	c.Unet.Device, c.Sink, c.Size, c.Cache = r.Setting.Device, r.Setting.Sink, r.Setting.Width, r.Setting.Cache
 	key := fmt.Sprint(c.Unet.Device, c.Sink, c.Size, c.Cache)
@@ -326,9 +327,9 @@ func (o benchOptions) against(ctx context.Context, r *bench.Result, known map[st
 }
 
 // printWhy says what limits the whole runs.
-func printWhy(w io.Writer, results []bench.Result, cells []cell, timelines []string) error {
+func printWhy(w io.Writer, all []results.Result, cells []cell, timelines []string) error {
 	for i, c := range cells {
-		why := results[i].Why
+		why := all[i].Why
 		if why == "" {
 			continue
 		}

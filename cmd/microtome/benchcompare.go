@@ -13,19 +13,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"microtome/bench"
+	"microtome/bench/results"
 )
 
 // defaultRounds finds 10 % in 19 of 20 comparisons in every kind of noise that TestPower of bench simulates.
 const defaultRounds = 30
 
 type compareOptions struct {
-	bench.CompareConfig
+	results.CompareConfig
 	metric, threshold, out string
 	rounds                 int
 }
 
 func newBenchCompareCommand() *cobra.Command {
-	o := compareOptions{CompareConfig: bench.NewDefaultCompareConfig(), threshold: "5%", rounds: defaultRounds}
+	o := compareOptions{CompareConfig: results.NewDefaultCompareConfig(), threshold: "5%", rounds: defaultRounds}
 	o.metric = o.Metric.Name
 	c := &cobra.Command{
 		Use:   "compare A B [-- FLAGS...]",
@@ -61,7 +62,7 @@ Exit codes: 0 B is not slower, 1 B is slower (p < alpha, and by more than the th
 }
 
 func (o *compareOptions) read() (err error) {
-	if o.Metric, err = bench.ParseMetric(o.metric); err != nil {
+	if o.Metric, err = results.ParseMetric(o.metric); err != nil {
 		return fmt.Errorf("--metric: %w", err)
 	}
 	text, hundredths := strings.CutSuffix(strings.TrimSpace(o.threshold), "%")
@@ -93,15 +94,15 @@ func runCompare(ctx context.Context, o compareOptions, a, b string, flags []stri
 	case len(flags) > 0 || rounds || o.out != "":
 		return usageError{errors.New("results files are not run again: --rounds, -o and what comes after -- are for programs")}
 	}
-	ra, err := bench.Read(a)
+	ra, err := results.Read(a)
 	if err != nil {
 		return usageError{err}
 	}
-	rb, err := bench.Read(b)
+	rb, err := results.Read(b)
 	if err != nil {
 		return usageError{err}
 	}
-	all, err := bench.Compare(ra, rb, o.CompareConfig)
+	all, err := results.Compare(ra, rb, o.CompareConfig)
 	if err != nil {
 		return usageError{err}
 	}
@@ -144,24 +145,24 @@ func runTurns(ctx context.Context, o compareOptions, nameA, nameB string, flags 
 	}
 	ext := filepath.Ext(o.out)
 	name := strings.TrimSuffix(o.out, ext)
-	var as, bs []bench.Result
+	var as, bs []results.Result
 	fmt.Fprintf(stderr, "microtome: %d rounds of A and B, after one of each that does not count\n", o.rounds)
-	failed := bench.ByTurns(ctx, a, b, flags, o.rounds, func(ra, rb bench.Result) error {
+	failed := bench.ByTurns(ctx, a, b, flags, o.rounds, func(ra, rb results.Result) error {
 		as, bs = append(as, ra), append(bs, rb)
 		fmt.Fprintf(stderr, "microtome: round %d of %d: A %s, B %s\n", len(as), o.rounds, o.Metric.Text(ra), o.Metric.Text(rb))
 		if o.out == "" {
 			return nil
 		}
-		return errors.Join(bench.Append(name+"-a"+ext, ra), bench.Append(name+"-b"+ext, rb))
+		return errors.Join(results.Append(name+"-a"+ext, ra), results.Append(name+"-b"+ext, rb))
 	})
 	if len(as) == 0 {
 		return failed
 	}
-	one, err := bench.ComparePairs(as, bs, o.CompareConfig)
+	one, err := results.ComparePairs(as, bs, o.CompareConfig)
 	if err != nil {
 		return errors.Join(failed, usageError{err})
 	}
-	said := printComparisons([]bench.Comparison{one}, nameA, nameB, stdout, stderr)
+	said := printComparisons([]results.Comparison{one}, nameA, nameB, stdout, stderr)
 	if failed != nil {
 		return failed
 	}
@@ -169,7 +170,7 @@ func runTurns(ctx context.Context, o compareOptions, nameA, nameB string, flags 
 }
 
 // printComparisons returns an error where B is slower, or where it cannot be told.
-func printComparisons(all []bench.Comparison, a, b string, stdout, stderr io.Writer) error {
+func printComparisons(all []results.Comparison, a, b string, stdout, stderr io.Writer) error {
 	fmt.Fprintf(stdout, "A: %s\nB: %s\n", a, b)
 	var slower, unclear error
 	for _, c := range all {
@@ -182,9 +183,9 @@ func printComparisons(all []bench.Comparison, a, b string, stdout, stderr io.Wri
 		}
 		fmt.Fprintf(stdout, "\n%s\n", c.Sentence())
 		switch c.Verdict {
-		case bench.Slower:
+		case results.Slower:
 			slower = errReported
-		case bench.Unclear:
+		case results.Unclear:
 			unclear = usageError{c.TooFew()}
 		}
 	}

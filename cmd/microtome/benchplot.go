@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"microtome/bench"
+	"microtome/bench/results"
 )
 
 func newBenchPlotCommand() *cobra.Command {
@@ -24,8 +24,8 @@ func newBenchPlotCommand() *cobra.Command {
 				return usageError{errors.New("-o FOLDER is missing")}
 			}
 			for _, f := range formats {
-				if !slices.Contains(bench.Formats(), f) {
-					return usageError{fmt.Errorf("--format %s: give %s", f, strings.Join(bench.Formats(), ", "))}
+				if !slices.Contains(results.Formats(), f) {
+					return usageError{fmt.Errorf("--format %s: give %s", f, strings.Join(results.Formats(), ", "))}
 				}
 			}
 			results, err := readResults(args)
@@ -40,12 +40,12 @@ func newBenchPlotCommand() *cobra.Command {
 	return c
 }
 
-func runPlot(results []bench.Result, out string, formats []string, stdout, stderr io.Writer) error {
+func runPlot(results []results.Result, out string, formats []string, stdout, stderr io.Writer) error {
 	if err := os.MkdirAll(out, 0o777); err != nil {
 		return err
 	}
 	drawn := false
-	for _, p := range bench.Plots(results) {
+	for _, p := range results.Plots(results) {
 		if p.Why != "" {
 			fmt.Fprintf(stderr, "microtome: no plot %s: %s\n", p.Name, p.Why)
 			continue

@@ -3,11 +3,11 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"microtome/bench"
+	"microtome/bench/results"
 )
 
 func newBenchReportCommand() *cobra.Command {
-	var o bench.ReportConfig
+	var o results.ReportConfig
 	c := &cobra.Command{
 		Use:   "report FILE...",
 		Short: "Show results files as tables",
@@ -17,7 +17,7 @@ func newBenchReportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return bench.WriteReport(c.OutOrStdout(), results, o)
+			return results.WriteReport(c.OutOrStdout(), results, o)
 		},
 	}
 	c.Flags().BoolVar(&o.Markdown, "markdown", false, "tables for documents, in Markdown")
@@ -26,10 +26,10 @@ func newBenchReportCommand() *cobra.Command {
 }
 
 // readResults reads all results of some files.
-func readResults(paths []string) ([]bench.Result, error) {
-	var all []bench.Result
+func readResults(paths []string) ([]results.Result, error) {
+	var all []results.Result
 	for _, path := range paths {
-		results, err := bench.Read(path)
+		results, err := results.Read(path)
 		if err != nil {
 			return nil, usageError{err}
 		}

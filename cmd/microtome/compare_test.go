@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"microtome/bench"
+	"microtome/bench/results"
 	"microtome/unet"
 )
 
@@ -51,11 +51,11 @@ func work(percent int) {
 	seconds, cpu := time.Since(started).Seconds(), processorTime()-before
 	must(model.Close())
 	mpx := float64(tiles*core*core) / 1e6
-	must(json.NewEncoder(os.Stdout).Encode(bench.Result{
-		Schema: bench.Schema, Time: started,
-		Setting:     bench.Setting{Scenario: "work", Width: core, Height: core * tiles, Slides: 1, Model: "haematoxylin", Tile: core, Input: edge, Workers: 1},
-		Environment: bench.Environment{Version: "test"},
-		Figures:     bench.Figures{Seconds: seconds, CPU: cpu, Tiles: tiles, MPXPerS: mpx / seconds, CPUPerMPX: cpu / mpx, TilesPerS: float64(tiles) / seconds},
+	must(json.NewEncoder(os.Stdout).Encode(results.Result{
+		Schema: results.Schema, Time: started,
+		Setting:     results.Setting{Scenario: "work", Width: core, Height: core * tiles, Slides: 1, Model: "haematoxylin", Tile: core, Input: edge, Workers: 1},
+		Environment: results.Environment{Version: "test"},
+		Figures:     results.Figures{Seconds: seconds, CPU: cpu, Tiles: tiles, MPXPerS: mpx / seconds, CPUPerMPX: cpu / mpx, TilesPerS: float64(tiles) / seconds},
 	}))
 }
 

@@ -1,4 +1,4 @@
-package bench
+package results
 
 import (
 	"bufio"
@@ -12,6 +12,21 @@ import (
 
 // Schema is the version of the lines of a results file.
 const Schema = 1
+
+// Scenarios are what can be measured, from the parts to the whole.
+const (
+	ReadOnly  = "read"       // each block of the slide is decoded once
+	ReadCut   = "cut"        // tiles with their halos are cut from decoded blocks
+	InferOnly = "infer"      // the network labels the same tile again and again
+	WriteOnly = "write"      // labels are put in order, into the pyramid, and written
+	EndToEnd  = "end-to-end" // segment, as users run it
+)
+
+// Scenarios lists them.
+func Scenarios() []string { return []string{ReadOnly, ReadCut, InferOnly, WriteOnly, EndToEnd} }
+
+// NullSink throws masks away.
+const NullSink = "null"
 
 // A Result is one measured run, a line of a results file. What a scenario does not have is 0 and left out.
 type Result struct {
@@ -143,14 +158,15 @@ func Read(path string) ([]Result, error) {
 		return nil, err
 	}
 	defer f.Close()
-	results, err := decode(f)
+	results, err := Decode(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return results, nil
 }
 
-func decode(r io.Reader) ([]Result, error) {
+// Decode returns the results that are written one a line.
+func Decode(r io.Reader) ([]Result, error) {
 	var results []Result
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<24)
@@ -171,4 +187,30 @@ func decode(r io.Reader) ([]Result, error) {
 		return nil, errors.New("no results: microtome bench -o FILE writes them")
 	}
 	return results, nil
+}
+
+// Against says which share of the ceilings a result reached, on as many processors as it had workers for.
+func (r *Result) Against(c Ceilings) {
+	r.Environment.Ceilings = c
+	f := &r.Figures
+	f.Roofline = map[string]float64{}
+	procs := float64(min(r.Setting.Workers, r.Environment.Processors))
+	share := func(name string, rate, ceiling float64) {
+		if rate > 0 && ceiling > 0 {
+			f.Roofline[name] = rate / ceiling
+		}
+	}
+	share("sgemm", f.GFLOPPerS, c.SGEMM*procs)
+	switch r.Setting.Scenario {
+	case ReadOnly, ReadCut:
+		share("decode", float64(f.Decoded)/3e6/f.Seconds, c.Decode*procs)
+		share("copy", f.MPXPerS*f.Waste*3*2/1e3, c.Copy*procs)
+	case WriteOnly:
+		share("codec", f.MPXPerS, c.Codec)
+	case EndToEnd:
+		share("decode", float64(f.Decoded)/3e6/f.Seconds, c.Decode*procs)
+		if r.Setting.Sink != NullSink {
+			share("codec", f.MPXPerS, c.Codec)
+		}
+	}
 }
