@@ -16,7 +16,7 @@ static void mt_heaps(int n) {
 #ifdef __GLIBC__
 	mallopt(M_ARENA_MAX, n);
 	mallopt(M_MMAP_THRESHOLD, 1 << 20);
-	mallopt(M_TRIM_THRESHOLD, 2 << 20);
+	mallopt(M_TRIM_THRESHOLD, 32 << 20);
 #endif
 }
 
@@ -194,7 +194,7 @@ type opening struct {
 	kind   int
 	n      int  // level, page or SubIFD
 	forget bool // libvips shall not keep tiles: blocks are whole tiles, and we keep them
-	byVips bool // OpenSlide is asked through libvips in any case: what tests compare with
+	byVips bool // OpenSlide is asked by libvips, not by us; see fileReader.add
 }
 
 // A vipsImage is a lazily decoded image. It may be read by several goroutines.
