@@ -16,7 +16,7 @@ static struct {
 	const char *(*error)(void *);
 	const char *(*property)(void *, const char *);
 	double (*downsample)(void *, int32_t);
-	void (*read)(void *, uint32_t *, int64_t, int64_t, int32_t, int64_t, int64_t);
+	void (*read)(void *, uint32_t *, int64_t x, int64_t y, int32_t level, int64_t w, int64_t h);
 	const char *(*version)(void);
 } mt_openslide;
 

@@ -33,7 +33,7 @@ func TestDirectlyAsThroughLibvips(t *testing.T) {
 			return path
 		}
 	}
-	real := func(name string) func(t *testing.T) string {
+	ofShared := func(name string) func(t *testing.T) string {
 		return func(t *testing.T) string { return shared.File(t, "slides/"+name) }
 	}
 	for name, c := range map[string]struct {
@@ -44,8 +44,8 @@ func TestDirectlyAsThroughLibvips(t *testing.T) {
 		"whole":         {written(image.Pt(1024, 768)), 3, 0},
 		"odd":           {written(image.Pt(1001, 703)), 3, 0},
 		"not all of it": {written(image.Pt(1001, 703), 5, 6), 3, 5},
-		"of Aperio":     {real("CMU-1-Small-Region.svs"), 1, 0},
-		"of Hamamatsu":  {real("test3-DAPI-2-387.ndpi"), 7, 0},
+		"of Aperio":     {ofShared("CMU-1-Small-Region.svs"), 1, 0},
+		"of Hamamatsu":  {ofShared("test3-DAPI-2-387.ndpi"), 7, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := c.file(t)
