@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"microtome/internal/pages"
 )
 
 // A blockKey names a block of a slide.
@@ -67,6 +69,7 @@ func (c *cache) get(ctx context.Context, key blockKey, n int, decode func(dst []
 	defer c.decodedOne(b, n)
 	if b.pix == nil {
 		b.pix = make([]byte, n)
+		pages.Huge(b.pix)
 	}
 	if b.err = decode(b.pix); b.err != nil {
 		return nil, b.err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"math"
 	"sync"
 )
 
@@ -31,7 +32,9 @@ func newFileReader(info Info) *fileReader { return &fileReader{info: info} }
 func (r *fileReader) add(size image.Point, downsample float64, tile image.Point, o opening) {
 	block, whole := blockSize(tile)
 	if o.kind != anyLoader {
-		o.forget = whole
+		// Of parts of a huge tile libvips keeps the tile; of a level that is 3.99 times smaller it rounds where
+		// each tile lies, so a block of several is not one piece.
+		o.forget, o.byVips = whole, !whole || block != tile && downsample != math.Trunc(downsample)
 	}
 	if !whole { // libvips keeps two and a half rows of tiles
 		r.info.Resident += 10 * int64(size.X+tile.X) * int64(tile.Y)

@@ -2,8 +2,6 @@ package slide
 
 /*
 #cgo pkg-config: vips
-#cgo linux LDFLAGS: -ldl
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef __GLIBC__
@@ -18,7 +16,7 @@ static void mt_heaps(int n) {
 #ifdef __GLIBC__
 	mallopt(M_ARENA_MAX, n);
 	mallopt(M_MMAP_THRESHOLD, 1 << 20);
-	mallopt(M_TRIM_THRESHOLD, 2 << 20);
+	mallopt(M_TRIM_THRESHOLD, 32 << 20);
 #endif
 }
 
@@ -115,18 +113,6 @@ static const char *mt_string(VipsImage *im, const char *name) {
 		return "";
 	return v;
 }
-
-// mt_openslide_version asks the OpenSlide that libvips has loaded: this program does not link it.
-static const char *mt_openslide_version(void) {
-	const char *names[] = {"libopenslide.so.1", "libopenslide.so.0", "libopenslide.1.dylib", "libopenslide.0.dylib"};
-	for (int i = 0; i < 4; i++) {
-		void *library = dlopen(names[i], RTLD_LAZY | RTLD_NOLOAD);
-		const char *(*version)(void) = library ? (const char *(*)(void)) dlsym(library, "openslide_get_version") : NULL;
-		if (version)
-			return version();
-	}
-	return "in libvips";
-}
 */
 import "C"
 
@@ -161,7 +147,7 @@ func Libraries() map[string]string {
 	start()
 	libs := map[string]string{"libvips": C.GoString(C.vips_version_string()), "openslide": "", "govips": ""}
 	if hasOpenSlide() {
-		libs["openslide"] = C.GoString(C.mt_openslide_version())
+		libs["openslide"] = openSlideVersion()
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
@@ -208,6 +194,7 @@ type opening struct {
 	kind   int
 	n      int  // level, page or SubIFD
 	forget bool // libvips shall not keep tiles: blocks are whole tiles, and we keep them
+	byVips bool // OpenSlide is asked by libvips, not by us; see fileReader.add
 }
 
 // A vipsImage is a lazily decoded image. It may be read by several goroutines.
@@ -255,6 +242,9 @@ func (o opening) try() (vipsImage, bool) {
 
 // tryRGB opens a level as 8-bit RGB; the caller is explained.
 func (o opening) tryRGB() (vipsImage, bool) {
+	if o.direct() {
+		return o.tryDirect()
+	}
 	v, ok := o.try()
 	if !ok {
 		return v, false
@@ -294,6 +284,9 @@ func (v vipsImage) checkFormat() error {
 // TIFF libvips only complains: that counts as failure, too.
 func (v vipsImage) read(r image.Rectangle, dst []byte) verdict {
 	_ = dst[:3*r.Dx()*r.Dy()]
+	if v.direct() {
+		return v.readDirect(r, dst)
+	}
 	tiff := v.kind == tiffPage || v.kind == tiffSubIFD
 	switch {
 	case C.mt_read(v.im, C.int(r.Min.X), C.int(r.Min.Y), C.int(r.Dx()), C.int(r.Dy()), cBool(v.forget), (*C.uchar)(&dst[0])) != 0:

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/semaphore"
+
+	"microtome/internal/pages"
 )
 
 // A Budget bounds the bytes of all tiles in flight. It also keeps the buffers of finished tiles for
@@ -55,7 +57,10 @@ func (b *Budget) Get(ctx context.Context, pix, labels, probs int) (*Buffer, erro
 			return buf, nil
 		}
 	}
-	return &Buffer{Pix: make([]byte, pix), Labels: make([]byte, labels), Probs: make([]float32, probs), budget: b}, nil
+	buf := &Buffer{Pix: make([]byte, pix), Labels: make([]byte, labels), Probs: make([]float32, probs), budget: b}
+	pages.Huge(buf.Pix)
+	pages.Huge(buf.Labels)
+	return buf, nil
 }
 
 // Release gives the memory back. The Buffer must not be used afterwards; a second Release panics.
