@@ -28,11 +28,11 @@ func newBenchPlotCommand() *cobra.Command {
 					return usageError{fmt.Errorf("--format %s: give %s", f, strings.Join(results.Formats(), ", "))}
 				}
 			}
-			results, err := readResults(args)
+			runs, err := readResults(args)
 			if err != nil {
 				return err
 			}
-			return runPlot(results, out, formats, c.OutOrStdout(), c.ErrOrStderr())
+			return runPlot(runs, out, formats, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	c.Flags().StringVarP(&out, "out", "o", out, "`FOLDER` for the plots")
@@ -40,12 +40,12 @@ func newBenchPlotCommand() *cobra.Command {
 	return c
 }
 
-func runPlot(results []results.Result, out string, formats []string, stdout, stderr io.Writer) error {
+func runPlot(runs []results.Result, out string, formats []string, stdout, stderr io.Writer) error {
 	if err := os.MkdirAll(out, 0o777); err != nil {
 		return err
 	}
 	drawn := false
-	for _, p := range results.Plots(results) {
+	for _, p := range results.Plots(runs) {
 		if p.Why != "" {
 			fmt.Fprintf(stderr, "microtome: no plot %s: %s\n", p.Name, p.Why)
 			continue

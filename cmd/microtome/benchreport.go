@@ -13,11 +13,11 @@ func newBenchReportCommand() *cobra.Command {
 		Short: "Show results files as tables",
 		Args:  arguments(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			results, err := readResults(args)
+			runs, err := readResults(args)
 			if err != nil {
 				return err
 			}
-			return results.WriteReport(c.OutOrStdout(), results, o)
+			return results.WriteReport(c.OutOrStdout(), runs, o)
 		},
 	}
 	c.Flags().BoolVar(&o.Markdown, "markdown", false, "tables for documents, in Markdown")
@@ -29,11 +29,11 @@ func newBenchReportCommand() *cobra.Command {
 func readResults(paths []string) ([]results.Result, error) {
 	var all []results.Result
 	for _, path := range paths {
-		results, err := results.Read(path)
+		runs, err := results.Read(path)
 		if err != nil {
 			return nil, usageError{err}
 		}
-		all = append(all, results...)
+		all = append(all, runs...)
 	}
 	return all, nil
 }
