@@ -31,6 +31,9 @@ func (w *Watch) Explain() Explanation {
 	return w.explain()
 }
 
+// idle is the share of the processors' time below which they wait for something else.
+const idle = 0.6
+
 // full is the share of its time in which the workers of the stage that the others wait for are busy, at least.
 const full = 0.8
 
@@ -52,13 +55,13 @@ func (w *Watch) explain() Explanation {
 	cpu := w.processors()
 	switch {
 	case outside > 0.4 && w.modelBusy() < 0.7:
-		return w.slidesLimit(outside, phase)
+		return w.slidesLimit(outside, phase, cpu)
 	case top.Stage == "infer" && top.Busy >= full:
 		return w.modelLimit(top)
 	case top.Busy >= full:
 		return w.stageLimit(top, cpu)
 	case cpu >= full:
-		return w.processorsLimit(stages, cpu)
+		return w.processorsLimit(cpu)
 	case lease.Waiting >= 0.5:
 		return Explanation{
 			LimitMemory, fmt.Sprintf("Memory limits this run: %s of the time the next tile waited for some, while the network's workers were busy for %s.", percent(lease.Waiting), percent(w.modelBusy())),
@@ -85,15 +88,17 @@ func (w *Watch) outside() (share float64, most results.Phase) {
 	return 1 - tiles/all, most
 }
 
-func (w *Watch) slidesLimit(outside float64, most results.Phase) Explanation {
+func (w *Watch) slidesLimit(outside float64, most results.Phase, cpu float64) Explanation {
 	e := Explanation{Limit: LimitSlides, Reason: fmt.Sprintf("What is done beside tiles limits this run: %s of the slides' time, most of it %s.", percent(outside), phaseText(most.Phase))}
-	switch most.Phase {
-	case "tissue":
+	switch {
+	case cpu < idle && most.Phase != "wait for memory":
+		e.Advice = fmt.Sprintf("The processors were busy for %s only, so the storage is slow: copy slides to a local disk first, or have more of them at work at a time, --slides 4.", percent(cpu))
+	case most.Phase == "tissue":
 		e.Advice = "Where slides are full of tissue, --tissue off leaves that out."
-	case "wait for memory":
+	case most.Phase == "wait for memory":
 		e.Advice = fmt.Sprintf("Give --memory %s or more.", mebibytes(2*w.plan.Enough))
 	default:
-		e.Advice = "More slides at work at a time, --slides 4, fill such gaps; a faster disk helps with opening and finishing."
+		e.Advice = "More slides at work at a time, --slides 4, fill such gaps."
 	}
 	return e
 }
@@ -147,13 +152,12 @@ func (w *Watch) faster(procs int) string {
 // stageLimit explains a run in which the workers of another stage are those that all wait for.
 func (w *Watch) stageLimit(s results.Stage, cpu float64) Explanation {
 	e := Explanation{Limit: s.Stage, Reason: fmt.Sprintf("The stage %s limits this run: its workers, %d of them, were busy %s of the time, and the network %s.", s.Stage, s.Workers, percent(s.Busy), percent(w.modelBusy()))}
-	idle := cpu < 0.6
 	switch {
-	case s.Stage == "read" && idle:
+	case s.Stage == "read" && cpu < idle:
 		e.Advice = fmt.Sprintf("The processors were busy for %s only, so the storage is slow: copy slides to a local disk first, or read more tiles at a time with --workers %d.", percent(cpu), 2*s.Workers)
 	case s.Stage == "read":
 		e.Advice = fmt.Sprintf("Decoding takes the processors: --workers %d lets more of them do it, and --tissue auto leaves out what is empty.", 2*s.Workers)
-	case s.Stage == "write" && idle:
+	case s.Stage == "write" && cpu < idle:
 		e.Advice = fmt.Sprintf("The processors were busy for %s only, so the disk is slow: give -o on a faster one.", percent(cpu))
 	case s.Stage == "write":
 		e.Advice = "One processor compresses the mask: --compression packbits is twice as fast as lzw, for files twice as large."
@@ -165,7 +169,7 @@ func (w *Watch) stageLimit(s results.Stage, cpu float64) Explanation {
 	return e
 }
 
-func (w *Watch) processorsLimit(stages []results.Stage, cpu float64) Explanation {
+func (w *Watch) processorsLimit(cpu float64) Explanation {
 	var parts []string
 	var busy float64
 	for _, s := range w.stages {

@@ -44,7 +44,7 @@ func (c Config) Prepare(ctx context.Context) (paths []string, err error) {
 	if c.Copies == 1 {
 		return []string{one}, nil
 	}
-	folder := fmt.Sprintf("%s-copies", name)
+	folder := name + "-copies"
 	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return nil, err
 	}

@@ -188,8 +188,8 @@ func TunedPath(c Config) (string, error) {
 	host, _ := os.Hostname()
 	devices := strings.Join(slices.Compact([]string{c.Unet.Device, c.Unet.Library}), " ")
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%x\n%s %t %t\n%d %d %d\n%s %s %d\n", sha256.Sum256(model), devices, c.Unet.Half, c.Unet.TTA, c.Pipeline.Memory, c.Pipeline.Tile, c.Pipeline.Overlap,
-		host, processorName(), runtime.GOMAXPROCS(0))
+	sum.Write(fmt.Appendf(nil, "%x\n%s %t %t\n%d %d %d\n%s %s %d\n", sha256.Sum256(model), devices, c.Unet.Half, c.Unet.TTA, c.Pipeline.Memory, c.Pipeline.Tile, c.Pipeline.Overlap,
+		host, processorName(), runtime.GOMAXPROCS(0)))
 	return filepath.Join(dir, "microtome", "tuned", hex.EncodeToString(sum.Sum(nil)[:12])+".json"), nil
 }
 

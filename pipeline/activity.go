@@ -39,7 +39,6 @@ type meter struct {
 	mu     sync.Mutex
 	step   time.Duration // of a course
 	stages []*gauge      // in the order of the graph
-	ended  time.Time
 }
 
 // A gauge is a stage: where its workers are now, and the sums of where they were.
@@ -198,7 +197,7 @@ type Course struct {
 
 	Budget   int64 // bytes that tiles in flight may have
 	High     int64 // the most that they had
-	Decoded  int64 // bytes of pixels
+	Decoded  int64 // bytes of pixels, those of the search for tissue and of the small picture included
 	Needed   int64 // bytes of the pixels that were labelled, at the level that they come from
 	Seen     int64 // pixels that the network was shown, halos included
 	Labelled int64 // pixels that it labelled

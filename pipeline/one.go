@@ -445,11 +445,9 @@ func (c *cohort) fill(ctx context.Context, s *subject, stage *sink.Stage, pyrami
 		budget: stages.NewBudget(s.plan.tileBytes), readers: s.plan.Readers, workers: s.plan.Workers,
 		turn: c.turns.of(s.number, s.plan.Workers), looked: new(looked),
 	}
-	_, before := s.Decoded()
 	s.course, err = j.segment(ctx)
 	s.course.Budget, s.course.High = s.plan.tileBytes, j.budget.High()
-	_, decoded := s.Decoded()
-	s.course.Decoded = decoded - before
+	_, s.course.Decoded = s.Decoded()
 	s.course.Needed = int64(3 * s.view.Scale() * s.view.Scale() * float64(j.looked.labelled))
 	s.course.Seen, s.course.Labelled = j.looked.seen, j.looked.labelled
 	return resumed, err

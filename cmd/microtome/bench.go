@@ -34,11 +34,12 @@ type benchOptions struct {
 	timeline  string
 	once      bool
 	tune      bool
+	ceilings  bool
 	profiles
 }
 
 func newBenchCommand() *cobra.Command {
-	o := benchOptions{Config: bench.NewDefaultConfig(), scenarios: results.Scenarios(), repeat: 1}
+	o := benchOptions{Config: bench.NewDefaultConfig(), scenarios: results.Scenarios(), repeat: 1, ceilings: true}
 	c := &cobra.Command{
 		Use:   "bench [SLIDE|FOLDER]",
 		Short: "Measure how fast this machine is with a model, and what limits it",
@@ -66,7 +67,7 @@ bench plot read.`,
 			case o.tune:
 				return runTune(c.Context(), o, c.OutOrStdout(), c.ErrOrStderr())
 			}
-			return runBench(c.Context(), o, c.Flags(), c.OutOrStdout(), c.ErrOrStderr())
+			return runBench(c.Context(), &o, c.Flags(), c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	f := c.Flags()
@@ -92,6 +93,7 @@ bench plot read.`,
 	f.StringVarP(&o.out, "out", "o", "", "add results to this `FILE`, a line of JSON each")
 	f.StringVar(&o.Dir, "dir", "", "`FOLDER` for synthetic slides and results, kept for the next time (default: one that is removed)")
 	f.BoolVar(&o.json, "json", false, "print results as JSON, one a line")
+	f.BoolVar(&o.ceilings, "ceilings", o.ceilings, "measure what the machine reaches at most, too, and the share of it that runs reach")
 	f.BoolVar(&o.stages, "stages", false, "show what the workers of each stage did")
 	f.BoolVar(&o.explain, "explain", false, "say what limits the run and which flag would help, and draw timeline.svg")
 	f.StringVar(&o.timeline, "timeline", "", "draw what the workers of each stage did over time into this SVG `FILE`")
@@ -155,7 +157,7 @@ func writeTimeline(w *bench.Watch, path string) (err error) {
 type cell []string
 
 // cells returns all combinations of the scenarios and the values of the sweeps.
-func (o benchOptions) cells(flags *pflag.FlagSet) ([]cell, error) {
+func (o *benchOptions) cells(flags *pflag.FlagSet) ([]cell, error) {
 	all := []cell{}
 	for _, s := range o.scenarios {
 		all = append(all, cell{"--scenario=" + s})
@@ -166,14 +168,21 @@ func (o benchOptions) cells(flags *pflag.FlagSet) ([]cell, error) {
 		if !ok || values == "" || flag == nil || !slices.Contains(axes, name) {
 			return nil, fmt.Errorf("--sweep %s: give FLAG=VALUE,VALUE, where FLAG is one of %s", sweep, strings.Join(axes, ", "))
 		}
+		was := flag.Value.String()
 		var next []cell
-		for _, c := range all {
-			for v := range strings.SplitSeq(values, ",") {
-				if err := flag.Value.Set(v); err != nil {
-					return nil, fmt.Errorf("--sweep %s: %s: %w", name, v, err)
-				}
+		for v := range strings.SplitSeq(values, ",") {
+			if err := flag.Value.Set(v); err != nil {
+				return nil, fmt.Errorf("--sweep %s: %s: %w", name, v, err)
+			}
+			if err := o.Validate(); err != nil {
+				return nil, fmt.Errorf("--sweep %s: %w", name, oneLine(err))
+			}
+			for _, c := range all {
 				next = append(next, append(slices.Clone(c), fmt.Sprintf("--%s=%s", name, v)))
 			}
+		}
+		if err := flag.Value.Set(was); err != nil {
+			return nil, err
 		}
 		all = next
 	}
@@ -182,7 +191,7 @@ func (o benchOptions) cells(flags *pflag.FlagSet) ([]cell, error) {
 
 // passed are the flags that the user gave, for a process that makes one run.
 func passed(flags *pflag.FlagSet) (args []string) {
-	own := []string{"scenario", "sweep", "repeat", "out", "json", "explain", "stages", "timeline", "dir", "config", "tune"}
+	own := []string{"scenario", "sweep", "repeat", "out", "json", "explain", "stages", "timeline", "dir", "config", "tune", "ceilings"}
 	for _, f := range given(flags) {
 		if !slices.Contains(own, f.Name) {
 			value := f.Value.String()
@@ -195,7 +204,7 @@ func passed(flags *pflag.FlagSet) (args []string) {
 	return args
 }
 
-func runBench(ctx context.Context, o benchOptions, flags *pflag.FlagSet, stdout, stderr io.Writer) (err error) {
+func runBench(ctx context.Context, o *benchOptions, flags *pflag.FlagSet, stdout, stderr io.Writer) (err error) {
 	if o.repeat < 1 {
 		return usageError{fmt.Errorf("--repeat %d: give 1 or more", o.repeat)}
 	}
@@ -238,8 +247,10 @@ func runBench(ctx context.Context, o benchOptions, flags *pflag.FlagSet, stdout,
 				return err
 			}
 			r.Round = round
-			if err := o.against(ctx, &r, ceilings, stderr); err != nil {
-				return err
+			if o.ceilings {
+				if err := o.against(ctx, &r, ceilings, stderr); err != nil {
+					return err
+				}
 			}
 			if o.out != "" {
 				if err := results.Append(o.out, r); err != nil {

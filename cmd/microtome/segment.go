@@ -176,10 +176,8 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 	if err2 := errors.Join(tables.Write(ctx, err), stop()); err2 != nil {
 		return errors.Join(err, err2)
 	}
-	if why := watch.Explain(); o.explain && why.Limit != "" {
-		path := filepath.Join(o.Out, "timeline.svg")
-		talk.note(fmt.Sprintf("%s The stages over time: %s", why, path))
-		if err2 := writeTimeline(watch, path); err2 != nil {
+	if o.explain {
+		if err2 := explainRun(watch, filepath.Join(o.Out, "timeline.svg"), talk); err2 != nil {
 			return errors.Join(err, err2)
 		}
 	}
@@ -188,6 +186,17 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 		return fmt.Errorf("%w%w", err, errReported)
 	}
 	return err
+}
+
+// explainRun says what limited a run, and draws it.
+func explainRun(w *bench.Watch, path string, talk talker) error {
+	why := w.Explain()
+	if why.Limit == "" {
+		talk.note(why.String())
+		return nil
+	}
+	talk.note(fmt.Sprintf("%s The stages over time: %s", why, path))
+	return writeTimeline(w, path)
 }
 
 // tuned sets what the user leaves open to what is fastest.

@@ -41,7 +41,7 @@ func tune(ctx context.Context, c bench.Config, anew bool, say func(format string
 
 // runTune is bench --tune.
 func runTune(ctx context.Context, o benchOptions, stdout, stderr io.Writer) error {
-	if err := o.Config.Validate(); err != nil {
+	if err := o.Validate(); err != nil {
 		return usageError{oneLine(err)}
 	}
 	t, err := tune(ctx, o.Config, true, func(format string, args ...any) { fmt.Fprintf(stderr, "microtome: "+format+"\n", args...) })
