@@ -137,6 +137,7 @@ func BenchmarkReduce(b *testing.B) {
 	}
 	b.Run("count", func(b *testing.B) {
 		var counts [256]int64
+		b.ReportAllocs()
 		clock := startClock()
 		for b.Loop() {
 			count(&counts, pix)

@@ -213,7 +213,11 @@ func (t *grid) write(w io.Writer, markdown bool) error {
 	}
 	var b strings.Builder
 	if t.caption != "" {
-		b.WriteString(t.caption + "\n\n")
+		caption := t.caption
+		if markdown {
+			caption = "**" + caption + "**"
+		}
+		b.WriteString(caption + "\n\n")
 	}
 	line := func(cells []string) {
 		var parts []string

@@ -104,7 +104,7 @@ bench plot read.`,
 		panic(err) // it stands above
 	}
 	withConfig(c)
-	c.AddCommand(newBenchDemoCommand(), newBenchSlideCommand(), newBenchReportCommand(), newBenchCompareCommand(), newBenchPlotCommand())
+	c.AddCommand(newBenchDemoCommand(), newBenchSlideCommand(), newBenchReportCommand(), newBenchCompareCommand(), newBenchPlotCommand(), newBenchPerformanceCommand())
 	return c
 }
 

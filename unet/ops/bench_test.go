@@ -45,6 +45,7 @@ func BenchmarkProduct(b *testing.B) {
 	const n = 512
 	s := newSample(Convolution{Batch: 1, In: n, H: 1, W: n, Out: n, Side: 1}, 1)
 	c := make([]float32, n*n)
+	b.ReportAllocs()
 	for b.Loop() {
 		sgemm(blas.NoTrans, blas.NoTrans, n, n, n, s.x, n, s.w, n, 0, c, n)
 	}
