@@ -1,6 +1,6 @@
 # microtome's commands, a line each. `make demo` and `make test` work on a fresh machine: see setup.sh.
 .DEFAULT_GOAL := help
-.PHONY: help setup vulkan build demo test race lint fuzz bench check clean
+.PHONY: help setup vulkan build demo test race lint fuzz bench performance check clean
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 linter := bin/golangci-lint-2.15.0
 fuzztime ?= 20s
@@ -9,7 +9,7 @@ ops := ./unet/ops ./unet/network
 with_openblas := PKG_CONFIG_PATH="$$PKG_CONFIG_PATH:$$(brew --prefix openblas 2>/dev/null)/lib/pkgconfig"
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 setup: ## install system libraries and ONNX Runtime where they are missing
 	@./setup.sh
 vulkan: ## get a software Vulkan for the tests of the webgpu device, aside in lib/
@@ -28,6 +28,8 @@ fuzz: ## fuzz each parser and codec for fuzztime (20s)
 	./fuzz.sh $(fuzztime)
 bench: ## run the Go benchmarks
 	go test -run '^$$' -bench . ./...
+performance: build ## measure this machine anew: docs/performance.md
+	bin/microtome bench performance -o docs
 check: lint race ## what must be clean before a commit
 	go mod verify
 clean: ## remove what the other targets made
