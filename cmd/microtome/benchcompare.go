@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -131,7 +132,7 @@ func isResults(path string) (bool, error) {
 	return false, nil
 }
 
-func runTurns(ctx context.Context, o compareOptions, nameA, nameB string, flags []string, stdout, stderr io.Writer) error {
+func runTurns(ctx context.Context, o compareOptions, nameA, nameB string, flags []string, stdout, stderr io.Writer) (err error) {
 	if least := o.Rounds(); o.rounds < least {
 		return usageError{fmt.Errorf("--rounds %d is too few for p < %v, whatever the runs measure: give %d or more", o.rounds, o.Alpha, least)}
 	}
@@ -142,6 +143,14 @@ func runTurns(ctx context.Context, o compareOptions, nameA, nameB string, flags 
 	b, err := bench.Find(nameB)
 	if err != nil {
 		return usageError{err}
+	}
+	if !slices.ContainsFunc(flags, func(f string) bool { return f == "--dir" || strings.HasPrefix(f, "--dir=") }) {
+		var dir string
+		if dir, err = os.MkdirTemp("", "microtome-bench-"); err != nil { // both read one slide, which is made once
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		flags = append(slices.Clone(flags), "--dir="+dir)
 	}
 	ext := filepath.Ext(o.out)
 	name := strings.TrimSuffix(o.out, ext)
