@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"microtome/bench/results"
@@ -30,6 +29,8 @@ type measurement struct {
 	steady   steady
 	from     *usage // where what is measured begins later than the rest
 	run      Run
+
+	seen, labelled int64 // pixels that the network saw, and those that it labelled
 }
 
 // Once makes one run in this process: best in one that does nothing else, since memory and the garbage collector's work are the
@@ -120,13 +121,12 @@ func (m *measurement) used(began, ended usage) {
 	mpx := float64(f.Pixels) / 1e6
 	f.MPXPerS, f.MM2PerS, f.TilesPerS = mpx/f.Seconds, mpx*m.plan.MPP*m.plan.MPP/f.Seconds, float64(f.Tiles)/f.Seconds
 	f.SecondsSlide = f.Seconds / float64(s.Slides)
-	f.CPUPerMPX = f.CPU / mpx
+	f.CPUPerMPX = f.CPU / max(mpx, 1e-6)
 	f.PeakRSS = peakRSS()
 	f.Allocated = m.steady.perTile()
-	f.GC = (ended.gc - began.gc) / f.CPU
-	if flop := m.model.Spec().FLOP; flop > 0 && !m.Null && slices.Contains([]string{results.InferOnly, results.EndToEnd}, s.Scenario) {
-		f.UsefulGFLOP = flop * float64(f.Pixels) / 1e9 / f.Seconds
-		f.GFLOPPerS = f.UsefulGFLOP * f.Waste
+	f.GC = (ended.gc - began.gc) / max(f.CPU, 1e-6)
+	if flop := m.model.Spec().FLOP / 1e9 / f.Seconds; !m.Null {
+		f.GFLOPPerS, f.UsefulGFLOP = flop*float64(m.seen), flop*float64(m.labelled)
 	}
 }
 

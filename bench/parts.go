@@ -24,7 +24,7 @@ func (m *measurement) endToEnd(ctx context.Context) error {
 	err := m.pipeline.Run(ctx, pipeline.Items(slide.Find(slide.FindConfig{}, m.paths...)))
 	if err == nil {
 		watch.Into(&m.run.Result)
-		m.run.Watch = watch
+		m.run.Watch, m.seen, m.labelled = watch, watch.reading.Seen, watch.reading.Labelled
 	}
 	return err
 }
@@ -176,6 +176,7 @@ func (m *measurement) infer(ctx context.Context) error {
 	f.Pixels = int64(f.Tiles) * int64(core) * int64(core)
 	f.Waste = float64(halo) * float64(halo) / float64(core) / float64(core)
 	f.ModelBusy = 1
+	m.seen, m.labelled = int64(f.Tiles)*int64(halo)*int64(halo), f.Pixels
 	return err
 }
 
