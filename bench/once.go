@@ -71,12 +71,8 @@ func Once(ctx context.Context, c Config) (_ *Run, err error) {
 		return nil, err
 	}
 	m.set()
-	if c.Cache == Cold { // last: the plan has read headers
-		for _, path := range m.paths {
-			if err := evict(path); err != nil {
-				return nil, err
-			}
-		}
+	if err := c.cache(m.paths); err != nil { // last: the plan has read headers
+		return nil, err
 	}
 	high := watchCgroup(ctx)
 	began := usageNow()

@@ -175,7 +175,6 @@ func (m *measurement) infer(ctx context.Context) error {
 	f.Tiles = int(done.Load())
 	f.Pixels = int64(f.Tiles) * int64(core) * int64(core)
 	f.Waste = float64(halo) * float64(halo) / float64(core) / float64(core)
-	f.ModelBusy = 1
 	m.seen, m.labelled = int64(f.Tiles)*int64(halo)*int64(halo), f.Pixels
 	return err
 }

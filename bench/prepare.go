@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -70,4 +71,33 @@ func (c Config) opener() func(string, slide.Config) (*slide.Slide, error) {
 		return nil
 	}
 	return func(_ string, cfg slide.Config) (*slide.Slide, error) { return synthetic.Open(c.synthetic(), cfg), nil }
+}
+
+// cache takes the files of slides into the system's cache, or out of it.
+func (c Config) cache(paths []string) error {
+	for _, path := range paths {
+		for _, file := range append(slide.Parts(path), path) {
+			var err error
+			switch c.Cache {
+			case Cold:
+				err = evict(file)
+			case Warm:
+				err = readThrough(file)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func readThrough(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(io.Discard, f)
+	return err
 }
