@@ -84,7 +84,7 @@ func (c Config) cache(paths []string) error {
 			case Warm:
 				err = readThrough(file)
 			}
-			if err != nil {
+			if err != nil && !errors.Is(err, fs.ErrNotExist) { // a part that is missing is for reading to tell
 				return err
 			}
 		}
