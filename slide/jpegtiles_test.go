@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/jpeg"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -57,23 +58,26 @@ func writeVips(t *testing.T, path string, size, tile image.Point, quality int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	colours := bytes.Index(b[le32(b[4:]):], []byte{6, 1, 3, 0, 1, 0, 0, 0}) // tag 262, one short
+	if got := le16(b[int(le32(b[4:]))+colours+8:]); colours < 0 || (got == 2) != (quality >= 90) {
+		t.Fatalf("colours are %d with a quality of %d", got, quality)
+	}
 }
 
-// inFull returns a function that encodes tiles with colours of full resolution.
-func inFull(t *testing.T) func(image.Rectangle) []byte { return encoder(t, false) }
+// inFull encodes a tile with colours of full resolution.
+func inFull(t *testing.T, r image.Rectangle) []byte { return encoded(t, r, false) }
 
-func progressively(t *testing.T) func(image.Rectangle) []byte { return encoder(t, true) }
+func progressively(t *testing.T, r image.Rectangle) []byte { return encoded(t, r, true) }
 
-func encoder(t *testing.T, progressive bool) func(image.Rectangle) []byte {
-	return func(r image.Rectangle) []byte {
-		b, _, err := asVips(t, r, slidetest.Smooth).ExportJpeg(&vips.JpegExportParams{
-			Quality: 80, Interlace: progressive, SubsampleMode: vips.VipsForeignSubsampleOff,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
+func encoded(t *testing.T, r image.Rectangle, progressive bool) []byte {
+	t.Helper()
+	b, _, err := asVips(t, r, slidetest.Smooth).ExportJpeg(&vips.JpegExportParams{
+		Quality: 80, Interlace: progressive, SubsampleMode: vips.VipsForeignSubsampleOff,
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	return b
 }
 
 // Each block of each level has the bytes that it has by OpenSlide; and JPEG tiles are read as such.
@@ -88,11 +92,11 @@ func TestJPEGTilesAsByOpenSlide(t *testing.T) {
 	byVips := func(size, tile image.Point, quality int) func(t *testing.T) string {
 		return written(func(t *testing.T, path string) { writeVips(t, path, size, tile, quality) })
 	}
-	ofPage := func(p page, encoded func(*testing.T) func(image.Rectangle) []byte) func(t *testing.T) string {
+	ofPage := func(p page, encoded func(*testing.T, image.Rectangle) []byte) func(t *testing.T) string {
 		return written(func(t *testing.T, path string) {
 			p.description, p.pixel = aperio, slidetest.Smooth
 			if encoded != nil {
-				p.encoded = encoded(t)
+				p.encoded = func(r image.Rectangle) []byte { return encoded(t, r) }
 			}
 			writeTIFF(t, path, p)
 		})
@@ -114,7 +118,7 @@ func TestJPEGTilesAsByOpenSlide(t *testing.T) {
 		"progressive":         {ofPage(page{size: image.Pt(600, 420), tile: 256, jpeg: true}, progressively), []int{all}},
 		"taken for RGB":       {ofPage(page{size: image.Pt(600, 420), tile: 256, jpeg: true, photometric: 2}, nil), []int{all}},
 		"not JPEG":            {ofPage(page{size: image.Pt(600, 420), tile: 256}, nil), []int{0}},
-		"tile of libvips":     {byVips(image.Pt(4400, 2500), image.Pt(4096, 2048), 75), []int{0}},
+		"tile of libvips":     {byVips(image.Pt(4200, 300), image.Pt(4096, 2048), 75), []int{0}},
 		"Aperio's own":        {func(t *testing.T) string { return shared.File(t, "slides/CMU-1-Small-Region.svs") }, []int{all}},
 		"not of Aperio's own": {func(t *testing.T) string { return shared.File(t, "slides/test3-DAPI-2-387.ndpi") }, []int{0}},
 	} {
@@ -147,7 +151,7 @@ func TestJPEGTilesAsByOpenSlide(t *testing.T) {
 
 func writeSynthetic(t *testing.T, path string) {
 	t.Helper()
-	if err := synthetic.WriteSlide(t.Context(), path, path+".tif", synthetic.Config{Size: 1280, Seed: 5}); err != nil {
+	if err := synthetic.WriteSlide(t.Context(), path, path+".tif", synthetic.Config{Size: 700, Seed: 5}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -237,6 +241,40 @@ func TestDamagedTileAsByOpenSlide(t *testing.T) {
 	}
 }
 
+// Whole pictures that are no tiles of this slide.
+func TestOtherTilesAsByOpenSlide(t *testing.T) {
+	grey := func(r image.Rectangle) []byte {
+		var b bytes.Buffer
+		if err := jpeg.Encode(&b, image.NewGray(image.Rectangle{Max: r.Size()}), nil); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	sized := func(w, h int) func(r image.Rectangle) []byte {
+		return func(r image.Rectangle) []byte { return inFull(t, image.Rectangle{r.Min, r.Min.Add(image.Pt(w, h))}) }
+	}
+	for name, other := range map[string]func(image.Rectangle) []byte{
+		"narrow": sized(240, 256), "wide": sized(512, 256), "low": sized(256, 255), "high": sized(256, 257), "grey": grey,
+	} {
+		path := filepath.Join(t.TempDir(), "a.svs")
+		writeTIFF(t, path, page{
+			size: image.Pt(600, 420), tile: 256, jpeg: true, description: aperio, encoded: func(r image.Rectangle) []byte {
+				if r.Min.X == 256 {
+					return other(r)
+				}
+				return inFull(t, r)
+			},
+		})
+		got, want := allOf(path, slide.Shortest), allOf(path, slide.ByOpenSlide)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: blocks are\n%.400q\nand by OpenSlide\n%.400q", name, got, want)
+		}
+		if len(want[0]) < 1000 || name != "grey" && len(want[1]) > 1000 {
+			t.Errorf("%s: blocks are\n%.400q", name, want)
+		}
+	}
+}
+
 // allOf returns the pixels of each block of level 0, or else its error.
 func allOf(path string, way slide.Way) (all []string) {
 	s, err := slide.OpenBy(path, slide.Config{}, way)
@@ -297,6 +335,9 @@ func TestCloseWhileTilesAreRead(t *testing.T) {
 			})
 		}
 		<-read
+		if openFiles(t, path) == 0 {
+			t.Error("it is read, and not open")
+		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
@@ -304,16 +345,25 @@ func TestCloseWhileTilesAreRead(t *testing.T) {
 		if err := v.Read(t.Context(), make([]byte, 3), image.Rect(0, 0, 1, 1)); err == nil {
 			t.Error("a closed slide is read")
 		}
+		if n := openFiles(t, path); n > 0 {
+			t.Fatalf("closed, the file is open %d times", n)
+		}
 	}
+}
+
+// openFiles returns how many times a file is open.
+func openFiles(t *testing.T, path string) (n int) {
+	t.Helper()
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Skip("open files are not to be had here")
+		t.Skip("which files are open is not to be had here")
 	}
 	for _, fd := range fds {
 		if name, _ := os.Readlink("/proc/self/fd/" + fd.Name()); name == path {
-			t.Error("the file is still open")
+			n++
 		}
 	}
+	return n
 }
 
 func BenchmarkWays(b *testing.B) {
