@@ -59,8 +59,18 @@ func TestParseTIFF(t *testing.T) {
 // change replaces the tag of its number, or takes it away where its kind is 0.
 func jpegTIFF(order binary.AppendByteOrder, changes ...[4]uint32) []byte {
 	tags := [][4]uint32{
-		{256, 3, 1, 512}, {257, 3, 1, 256}, {258, 3, 3, 200}, {259, 3, 1, 7}, {262, 3, 1, 2}, {277, 3, 1, 3}, {284, 3, 1, 1},
-		{322, 3, 1, 256}, {323, 3, 1, 256}, {324, 4, 2, 206}, {325, 3, 2, 0}, {347, 7, 4, 0x01020304},
+		{256, 3, 1, 512},
+		{257, 3, 1, 256},
+		{258, 3, 3, 200},
+		{259, 3, 1, 7},
+		{262, 3, 1, 2},
+		{277, 3, 1, 3},
+		{284, 3, 1, 1},
+		{322, 3, 1, 256},
+		{323, 3, 1, 256},
+		{324, 4, 2, 206},
+		{325, 3, 2, 0},
+		{347, 7, 4, 0x01020304},
 	}
 	for _, c := range changes {
 		at := slices.IndexFunc(tags, func(tag [4]uint32) bool { return tag[0] >= c[0] })
