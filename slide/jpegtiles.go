@@ -159,7 +159,7 @@ func (t *tiffParser) array(e []byte, at uint64, inline int) (a tiffArray, ok boo
 }
 
 // jpegTiles are the tiles of a level of an Aperio slide. OpenSlide decodes them by the same library to the same pixels, but
-// takes three times as long (BenchmarkWays), most of it to lay them on an empty picture. Where anything is not as it
+// takes four times as long (BenchmarkWays), most of it to lay them on an empty picture. Where anything is not as it
 // should be, it is asked instead, and what it says counts.
 type jpegTiles struct {
 	file   io.ReaderAt
