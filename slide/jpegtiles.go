@@ -6,7 +6,14 @@ package slide
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <jpeglib.h>
+
+// mt_same returns whether a path still leads to an open file.
+static int mt_same(const char *path, int fd) {
+	struct stat a, b;
+	return stat(path, &a) == 0 && fstat(fd, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
 
 typedef struct {
 	struct jpeg_error_mgr base;
@@ -164,6 +171,7 @@ func (t *tiffParser) array(e []byte, at uint64, inline int) (a tiffArray, ok boo
 type jpegTiles struct {
 	file   io.ReaderAt
 	header tiffHeader
+	same   func() bool // whether it is still the file of that name; nil: it cannot be another
 }
 
 // jpegLevels finds the levels of a slide that are JPEG tiles in a file; none where anything is out of the ordinary.
@@ -185,7 +193,7 @@ func jpegLevels(file io.ReaderAt, levels []Level) []*jpegTiles {
 				found[n] = nil
 				break
 			}
-			found[n] = &jpegTiles{file, h}
+			found[n] = &jpegTiles{file: file, header: h}
 		}
 		if t := found[n]; t != nil && !t.readable(l.Block) {
 			found[n] = nil
@@ -215,6 +223,9 @@ var tileData = sync.Pool{New: func() any { return new([]byte) }}
 func (t *jpegTiles) read(area image.Rectangle, dst []byte) bool {
 	tile, stride := t.header.tile, 3*area.Dx()
 	_ = dst[:stride*area.Dy()]
+	if t.same != nil && !t.same() { // OpenSlide opens it for each tile, and so notices
+		return false
+	}
 	buffer := tileData.Get().(*[]byte)
 	defer tileData.Put(buffer)
 	for y := area.Min.Y; y < area.Max.Y; y += tile.Y {
@@ -294,10 +305,25 @@ func (r *fileReader) jpegOf(level int) *jpegTiles {
 		r.jpeg = make([]*jpegTiles, len(r.info.Levels))
 		if f, err := os.Open(r.info.Path); err == nil { // or else OpenSlide says why not
 			r.file, r.jpeg = f, jpegLevels(f, r.info.Levels)
+			path, fd := append([]byte(r.info.Path), 0), C.int(f.Fd())
+			same := func() bool { return C.mt_same((*C.char)(unsafe.Pointer(&path[0])), fd) != 0 }
+			for _, t := range r.jpeg {
+				if t != nil {
+					t.same = same
+				}
+			}
 		}
 	}
 	if r.jpeg == nil {
 		return nil
 	}
 	return r.jpeg[level]
+}
+
+// closeFile closes the file; the caller has the lock. Who is reading it asks OpenSlide.
+func (r *fileReader) closeFile() {
+	if r.file != nil {
+		_ = r.file.Close() // nothing was written
+		r.file, r.jpeg = nil, nil
+	}
 }

@@ -350,6 +350,22 @@ func TestCloseWhileTilesAreRead(t *testing.T) {
 	}
 }
 
+// A file that is gone, or another one by now, is not read on.
+func TestTilesOfFileThatIsGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.svs")
+	writeSVS(t, path, image.Pt(1024, 768))
+	s := opening(path)(t)
+	if _, _, err := readBlock(t, s, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := readBlock(t, s, 60, 60); err == nil {
+		t.Error("it is read on")
+	}
+}
+
 // openFiles returns how many times a file is open.
 func openFiles(t *testing.T, path string) (n int) {
 	t.Helper()

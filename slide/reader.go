@@ -210,10 +210,7 @@ func (r *fileReader) Close() error {
 			l.im = nil
 		}
 	}
-	if r.file != nil {
-		_ = r.file.Close() // nothing was written
-	}
-	r.file, r.jpeg = nil, nil
+	r.closeFile()
 	return nil
 }
 

@@ -259,7 +259,7 @@ func FuzzParseTIFF(f *testing.F) {
 			}
 			if block, _ := blockSize(p.tile); block.X < 1 || block.Y < 1 || block.X > maxBlock/block.Y {
 				t.Errorf("block %v of tile %v", block, p.tile)
-			} else if tiles := (&jpegTiles{bytes.NewReader(b), p}); tiles.readable(block) {
+			} else if tiles := (&jpegTiles{file: bytes.NewReader(b), header: p}); tiles.readable(block) {
 				for _, tile := range []uint64{0, p.jpeg.offsets.n - 1, p.jpeg.offsets.n, math.MaxUint64} {
 					if data := tiles.data(tile, new([]byte)); len(data) > len(b) || data != nil && tile >= p.jpeg.offsets.n {
 						t.Errorf("tile %d of %+v is %d bytes of %d", tile, p.jpeg, len(data), len(b))
