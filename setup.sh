@@ -1,6 +1,6 @@
 #!/bin/sh
 # setup.sh installs what microtome needs and leaves alone what is there: the compiler's headers of libvips
-# with OpenSlide, and ONNX Runtime's library in lib/. "setup.sh test" adds the independent readers that the
+# with OpenSlide and of libjpeg-turbo, and ONNX Runtime's library in lib/. "setup.sh test" adds the independent readers that the
 # tests compare with, and OpenBLAS. Run by make; safe to run again.
 set -eu
 cd "$(dirname "$0")"
@@ -67,8 +67,8 @@ runtime() {
 
 have go || die "needs Go 1.26 or later: get it from go.dev"
 apt='' brew='' instead='' # packages that are missing, by Debian's and by Homebrew's names
-if ! have pkg-config || ! pkg-config --exists vips; then
-	apt=" pkg-config gcc libc6-dev libvips-dev" brew=" pkg-config vips"
+if ! have pkg-config || ! pkg-config --exists vips libjpeg; then
+	apt=" pkg-config gcc libc6-dev libvips-dev libjpeg-dev" brew=" pkg-config vips jpeg-turbo"
 fi
 if [ -z "${ONNXRUNTIME_LIB:-}" ]; then
 	member=$(member)
@@ -84,5 +84,5 @@ if [ "${1:-}" = test ]; then # a test skips, and says so, without its reader
 	pkg-config --exists openblas 2>/dev/null || { apt="$apt libopenblas-dev" brew="$brew openblas"; }
 fi
 install
-pkg-config --exists vips || die "libvips is installed, but pkg-config does not find it: set PKG_CONFIG_PATH"
+pkg-config --exists vips libjpeg || die "libvips and libjpeg are installed, but pkg-config does not find them: set PKG_CONFIG_PATH"
 [ -z "${get_runtime:-}" ] || runtime

@@ -50,11 +50,11 @@ func TestDirectlyAsThroughLibvips(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := c.file(t)
 			for level := range c.levels {
-				got, direct, err := slide.ReadBlocks(path, level, false)
+				got, direct, _, err := slide.ReadBlocks(path, level, slide.ByOpenSlide)
 				if err != nil {
 					t.Fatal(err)
 				}
-				want, byVips, err := slide.ReadBlocks(path, level, true)
+				want, byVips, _, err := slide.ReadBlocks(path, level, slide.ThroughVips)
 				if err != nil {
 					t.Fatal(err)
 				}

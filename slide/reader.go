@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"os"
 	"sync"
 )
 
-// A fileReader reads blocks of a file through libvips.
+// A fileReader reads blocks of a file through libvips, or by shorter ways where they give the same.
 type fileReader struct {
 	info Info
 
 	mu     sync.Mutex
 	levels []fileLevel
+	jpeg   []*jpegTiles // of the levels, of the open file; nil until a block is read, see jpegOf
+	file   *os.File
 	closed bool
 }
 
@@ -104,6 +107,9 @@ func (r *fileReader) ReadBlock(_ context.Context, level, bx, by int, dst []byte)
 	l := r.info.Levels[level]
 	at := image.Pt(bx*l.Block.X, by*l.Block.Y)
 	area := image.Rectangle{at, at.Add(l.Block)}.Intersect(image.Rectangle{Max: l.Size})
+	if t := r.jpegOf(level); t != nil && t.read(area, dst) {
+		return nil
+	}
 	if err := r.read(level, area, dst); err != nil {
 		return err
 	}
@@ -204,6 +210,7 @@ func (r *fileReader) Close() error {
 			l.im = nil
 		}
 	}
+	r.closeFile()
 	return nil
 }
 

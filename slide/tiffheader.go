@@ -15,7 +15,8 @@ type tiffHeader struct {
 	size, tile  image.Point // tile is zero for a page in strips
 	description string
 	sub         []tiffHeader
-	mislabelled bool // its JPEG tiles are YCbCr, but its tag says RGB
+	mislabelled bool      // its JPEG tiles are YCbCr, but its tag says RGB
+	jpeg        *jpegPage // where its JPEG tiles are; nil where they are something else
 }
 
 var errTIFF = errors.New("damaged or truncated TIFF: copy it again")
@@ -152,6 +153,9 @@ func (t *tiffParser) page(at uint64, top bool) (h tiffHeader, next uint64, ok bo
 	const jpeg, rgb = 7, 2
 	if compression == jpeg && photometric == rgb && firstTile > 0 {
 		h.mislabelled = jpegIsYCbCr(tables, t.bytes(firstTile, 1<<16))
+	}
+	if compression == jpeg {
+		h.jpeg = t.jpegPage(b[:int(n)*entry], at+uint64(counter), entry, inline)
 	}
 	return h, t.uint(b[int(n)*entry:][:inline]), true
 }

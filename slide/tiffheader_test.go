@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"image"
 	"io"
+	"math"
+	"slices"
 	"testing"
 )
 
@@ -49,6 +51,115 @@ func TestParseTIFF(t *testing.T) {
 	for n := range whole {
 		if _, err := parseTIFF(bytes.NewReader(whole[:n])); err == nil {
 			t.Errorf("the first %d bytes of %d: no error", n, len(whole))
+		}
+	}
+}
+
+// jpegTIFF is the header of a page of two JPEG tiles, of which the first has the file's first bytes, and tables. Each
+// change replaces the tag of its number, or takes it away where its kind is 0.
+func jpegTIFF(order binary.AppendByteOrder, changes ...[4]uint32) []byte {
+	tags := [][4]uint32{
+		{256, 3, 1, 512},
+		{257, 3, 1, 256},
+		{258, 3, 3, 200},
+		{259, 3, 1, 7},
+		{262, 3, 1, 2},
+		{277, 3, 1, 3},
+		{284, 3, 1, 1},
+		{322, 3, 1, 256},
+		{323, 3, 1, 256},
+		{324, 4, 2, 206},
+		{325, 3, 2, 0},
+		{347, 7, 4, 0x01020304},
+	}
+	for _, c := range changes {
+		at := slices.IndexFunc(tags, func(tag [4]uint32) bool { return tag[0] >= c[0] })
+		switch {
+		case at < 0:
+			tags = append(tags, c)
+		case c[1] == 0:
+			tags = slices.Delete(tags, at, at+1)
+		case tags[at][0] == c[0]:
+			tags[at] = c
+		default:
+			tags = slices.Insert(tags, at, c)
+		}
+	}
+	b := tiff(order, tags)
+	if at := bytes.Index(b, order.AppendUint32(order.AppendUint16(order.AppendUint16(nil, 325), 3), 2)); at >= 0 {
+		order.AppendUint16(order.AppendUint16(b[:at+8], 200), 8) // lengths, within the entry
+	}
+	if at := bytes.Index(b, order.AppendUint32(order.AppendUint16(order.AppendUint16(nil, 258), 3), 3)); at >= 0 {
+		order.AppendUint32(b[:at+8], 200) // where the bits are
+	}
+	b = append(b, make([]byte, 200-len(b))...)
+	for range 3 {
+		b = order.AppendUint16(b, 8) // bits
+	}
+	return order.AppendUint32(order.AppendUint32(b, 0), 200) // offsets
+}
+
+// Where tiles are is found in either order of bytes; and of all that is out of the ordinary nothing is.
+func TestJPEGPage(t *testing.T) {
+	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		b := jpegTIFF(order)
+		found := jpegLevels(bytes.NewReader(b), []Level{{image.Pt(512, 256), 1, image.Pt(256, 256)}})
+		if found[0] == nil || !bytes.Equal(found[0].data(0, new([]byte)), b[:200]) || !bytes.Equal(found[0].data(1, new([]byte)), b[200:208]) {
+			t.Fatalf("%v: tiles are not found", order)
+		}
+		if tables := found[0].header.jpeg.tables; found[0].header.jpeg.ycc || len(tables) != 4 {
+			t.Errorf("%v: %+v", order, found[0].header.jpeg)
+		}
+	}
+	for name, c := range map[string]struct {
+		changes [][4]uint32
+		level   Level
+		twice   bool
+	}{
+		"another size":       {level: Level{image.Pt(512, 255), 1, image.Pt(256, 256)}},
+		"another block":      {level: Level{image.Pt(512, 256), 1, image.Pt(256, 128)}},
+		"between pixels":     {level: Level{image.Pt(512, 256), 1.001, image.Pt(256, 256)}},
+		"two such pages":     {twice: true},
+		"LZW":                {changes: [][4]uint32{{259, 3, 1, 5}}},
+		"old JPEG":           {changes: [][4]uint32{{259, 3, 1, 6}}},
+		"grey":               {changes: [][4]uint32{{277, 3, 1, 1}}},
+		"CIELab":             {changes: [][4]uint32{{262, 3, 1, 8}}},
+		"two colour tags":    {changes: [][4]uint32{{263, 3, 1, 1}, {262, 3, 2, 2}}},
+		"planes":             {changes: [][4]uint32{{284, 3, 1, 2}}},
+		"bits in reverse":    {changes: [][4]uint32{{266, 3, 1, 2}}},
+		"no bits":            {changes: [][4]uint32{{258, 0, 0, 0}}},
+		"two bits":           {changes: [][4]uint32{{258, 3, 2, 8<<16 | 8}}},
+		"no lengths":         {changes: [][4]uint32{{325, 0, 0, 0}}},
+		"one length":         {changes: [][4]uint32{{325, 3, 1, 8}}},
+		"three offsets":      {changes: [][4]uint32{{324, 4, 3, 200}}},
+		"signed offsets":     {changes: [][4]uint32{{324, 9, 2, 206}}},
+		"tables of words":    {changes: [][4]uint32{{347, 3, 2, 0}}},
+		"tables of a volume": {changes: [][4]uint32{{347, 7, 1 << 20, 8}}},
+	} {
+		b := jpegTIFF(binary.LittleEndian, c.changes...)
+		if c.level.Size == (image.Point{}) {
+			c.level = Level{image.Pt(512, 256), 1, image.Pt(256, 256)}
+		}
+		if c.twice { // the page that follows is a copy, and refers to what the first does
+			n := 2 + 12*int(binary.LittleEndian.Uint16(b[8:]))
+			binary.LittleEndian.PutUint32(b[8+n:], uint32(len(b)))
+			b = append(append(b, b[8:8+n]...), 0, 0, 0, 0)
+		}
+		if found := jpegLevels(bytes.NewReader(b), []Level{c.level}); found[0] != nil {
+			t.Errorf("%s: found", name)
+		}
+	}
+	// Tags in disorder, and twice.
+	for _, at := range []int{0, 1} {
+		b := jpegTIFF(binary.LittleEndian)
+		first := b[10+12*3 : 10+12*4]
+		if at == 0 {
+			copy(b[10+12*6:], first) // a second compression where 284 was
+		} else {
+			binary.LittleEndian.PutUint16(b[10+12*6:], 262) // a second colour tag
+		}
+		if found := jpegLevels(bytes.NewReader(b), []Level{{image.Pt(512, 256), 1, image.Pt(256, 256)}}); found[0] != nil {
+			t.Errorf("tags in disorder: found")
 		}
 	}
 }
@@ -129,6 +240,8 @@ func TestJPEGIsYCbCr(t *testing.T) {
 func FuzzParseTIFF(f *testing.F) {
 	f.Add(tiff(binary.LittleEndian, [][4]uint32{{256, 3, 1, 600}, {257, 4, 1, 400}, {270, 2, 4, 'O'}, {330, 4, 1, 8}}))
 	f.Add(tiff(binary.BigEndian, [][4]uint32{{256, 3, 1, 600}, {259, 3, 1, 7}, {262, 3, 1, 2}, {324, 4, 1, 8}, {347, 7, 9, 8}}))
+	f.Add(jpegTIFF(binary.LittleEndian))
+	f.Add(jpegTIFF(binary.BigEndian))
 	f.Add([]byte("II+\x00\x08\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"))
 	f.Add([]byte("MM\x00+"))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -146,6 +259,12 @@ func FuzzParseTIFF(f *testing.F) {
 			}
 			if block, _ := blockSize(p.tile); block.X < 1 || block.Y < 1 || block.X > maxBlock/block.Y {
 				t.Errorf("block %v of tile %v", block, p.tile)
+			} else if tiles := (&jpegTiles{file: bytes.NewReader(b), header: p}); tiles.readable(block) {
+				for _, tile := range []uint64{0, p.jpeg.offsets.n - 1, p.jpeg.offsets.n, math.MaxUint64} {
+					if data := tiles.data(tile, new([]byte)); len(data) > len(b) || data != nil && tile >= p.jpeg.offsets.n {
+						t.Errorf("tile %d of %+v is %d bytes of %d", tile, p.jpeg, len(data), len(b))
+					}
+				}
 			}
 		}
 	})
