@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ type planted struct {
 	read, predict, write, open time.Duration // what a block, a tile, a write, a slide take longer
 	bytes                      int64         // that a prediction takes
 	memory                     int64
+	slides, atWork             int // 0: one; 0: as many as fit
 }
 
 func wait(d time.Duration) {
@@ -90,23 +92,26 @@ func (f slowFile) WriteAt(p []byte, off int64) (int, error) {
 func (p planted) run(t *testing.T) *Watch {
 	t.Helper()
 	dir := t.TempDir()
-	path := filepath.Join(dir, "a.recipe")
-	if err := os.WriteFile(path, []byte("a slide that is painted as it is read"), 0o666); err != nil {
-		t.Fatal(err)
+	var paths []string
+	for i := range max(p.slides, 1) {
+		paths = append(paths, filepath.Join(dir, fmt.Sprintf("%d.recipe", i)))
+		if err := os.WriteFile(paths[i], []byte("a slide that is painted as it is read"), 0o666); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cfg := pipeline.NewDefaultConfig()
-	cfg.Out, cfg.Tile, cfg.Slides, cfg.Tissue, cfg.Files, cfg.Compression = filepath.Join(dir, "out"), 512, 1, pipeline.TissueOff, slowDisk{sink.Disk, p}, "none"
+	cfg.Out, cfg.Tile, cfg.Slides, cfg.Tissue, cfg.Files, cfg.Compression = filepath.Join(dir, "out"), 512, p.atWork, pipeline.TissueOff, slowDisk{sink.Disk, p}, "none"
 	if p.memory > 0 {
 		cfg.Memory = p.memory
 	}
 	c := synthetic.NewDefaultConfig()
 	c.Size = 4096
-	w := NewWatch()
+	w := NewWatch(cfg)
 	line := &pipeline.Pipeline{Model: slowModel{p}, Config: cfg, Events: w.Events(), OpenSlide: func(_ string, cfg slide.Config) (*slide.Slide, error) {
 		wait(p.open)
 		return slide.New(slowReader{synthetic.NewReader(c), p}, cfg), nil
 	}}
-	if err := line.Run(t.Context(), pipeline.Items(slide.Find(slide.FindConfig{}, path))); err != nil {
+	if err := line.Run(t.Context(), pipeline.Items(slide.Find(slide.FindConfig{}, paths...))); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -119,14 +124,17 @@ func TestExplainNamesWhatIsSlow(t *testing.T) {
 		planted
 		limit, advice string
 	}{
-		"reader":  {planted{read: 15 * ms, predict: 5 * ms}, "read", "--workers"},
+		"reader":  {planted{read: 15 * ms, predict: 5 * ms}, "read", "local disk"},
 		"model":   {planted{predict: 60 * ms}, "infer", "quantize"},
-		"disk":    {planted{write: 10 * ms, predict: 5 * ms}, "write", "-o"},
+		"disk":    {planted{write: 10 * ms, predict: 5 * ms}, "write", "segment -o"},
 		"memory":  {planted{predict: 60 * ms, bytes: 300 << 20, memory: 660 << 20}, LimitMemory, "--memory"},
-		"opening": {planted{open: 6000 * ms, predict: ms}, LimitSlides, "--slides"},
+		"opening": {planted{open: 3000 * ms, predict: ms}, LimitSlides, "faster disk"},
+
+		"model of slides":        {planted{predict: 30 * ms, slides: 4}, "infer", "quantize"},
+		"disk of slides":         {planted{write: 15 * ms, predict: ms, slides: 3, atWork: 1}, "write", "segment -o"},
+		"disk of slides at once": {planted{write: 15 * ms, predict: ms, slides: 3}, "write", "segment -o"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			why := c.run(t).Explain()
 			t.Log(why)
 			if why.Limit != c.limit || !strings.Contains(why.Advice, c.advice) {
@@ -176,7 +184,7 @@ func TestTimeline(t *testing.T) {
 
 // A run of which nothing is left to do says so.
 func TestExplainNothing(t *testing.T) {
-	if why := NewWatch().Explain(); why.Limit != "" || !strings.Contains(why.Reason, "No tile") {
+	if why := NewWatch(pipeline.NewDefaultConfig()).Explain(); why.Limit != "" || !strings.Contains(why.Reason, "No tile") {
 		t.Errorf("%+v", why)
 	}
 }

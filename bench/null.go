@@ -17,12 +17,22 @@ func null(m unet.Model) unet.Model {
 
 type nullModel struct{ unet.Model }
 
+func (m nullModel) Spec() unet.Spec { return anyPixels(m.Model.Spec()) }
+
 func (nullModel) Predict(_ context.Context, _ int, _, out []byte) error {
 	clear(out)
 	return nil
 }
 
 type nullRect struct{ unet.RectModel }
+
+func (m nullRect) Spec() unet.Spec { return anyPixels(m.RectModel.Spec()) }
+
+// anyPixels leaves out that pixels are to be normalised.
+func anyPixels(s unet.Spec) unet.Spec {
+	s.PerSlide = false
+	return s
+}
 
 func (nullRect) Predict(_ context.Context, _ int, _, out []byte) error {
 	clear(out)

@@ -1,11 +1,13 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"time"
 
 	"microtome/bench/results"
@@ -49,6 +51,10 @@ func Once(ctx context.Context, c Config) (_ *Run, err error) {
 	if m.paths, err = c.Prepare(ctx); err != nil {
 		return nil, err
 	}
+	if len(m.paths) > 1 && c.Scenario != results.EndToEnd {
+		return nil, fmt.Errorf("the scenario %s measures one slide, and there are %d: name one, or --scenario %s", c.Scenario, len(m.paths), results.EndToEnd)
+	}
+	c.Unet.Blend = c.Pipeline.Overlap > 0
 	if m.model, err = unet.Open(c.Model, c.Unet); err != nil {
 		return nil, err
 	}
@@ -73,6 +79,12 @@ func Once(ctx context.Context, c Config) (_ *Run, err error) {
 	m.set()
 	if err := c.cache(m.paths); err != nil { // last: the plan has read headers
 		return nil, err
+	}
+	runtime.GC() // what came before is not counted
+	if c.Begin != nil {
+		if err := c.Begin(); err != nil {
+			return nil, err
+		}
 	}
 	high := watchCgroup(ctx)
 	began := usageNow()
@@ -103,9 +115,17 @@ func (m *measurement) set() {
 	m.run.Schema, m.run.Time = results.Schema, time.Now().UTC()
 	m.run.Setting = results.Setting{
 		Scenario: m.Scenario, Slide: name, Width: plan.Region.Dx(), Height: plan.Region.Dy(), Slides: len(m.paths), Cache: m.Cache,
-		Model: spec.Name, Null: m.Null, Device: cmp.Or(m.Unet.Device, "auto"), Tile: plan.Core, Input: plan.Halo, Workers: plan.Workers,
-		Memory: m.Pipeline.Memory, Batch: max(m.Unet.Batch, 1), Sink: m.Sink, Tissue: m.Pipeline.Tissue,
+		Model: spec.Name, Null: m.Null, Device: deviceOf(spec.Engine), Tile: plan.Core, Input: plan.Halo, Workers: plan.Workers,
+		Memory: m.Pipeline.Memory, Batch: m.Unet.Batch, Sink: m.Sink, Tissue: m.Pipeline.Tissue,
 	}
+}
+
+// deviceOf returns the device that an engine says it runs on: of "onnxruntime 1.30.0, cpu", cpu.
+func deviceOf(engine string) string {
+	if _, device, ok := strings.Cut(engine, ", "); ok {
+		return device
+	}
+	return engine
 }
 
 // used works out the figures from what the process has used.
@@ -118,7 +138,7 @@ func (m *measurement) used(began, ended usage) {
 	f.MPXPerS, f.MM2PerS, f.TilesPerS = mpx/f.Seconds, mpx*m.plan.MPP*m.plan.MPP/f.Seconds, float64(f.Tiles)/f.Seconds
 	f.SecondsSlide = f.Seconds / float64(s.Slides)
 	f.CPUPerMPX = f.CPU / max(mpx, 1e-6)
-	f.PeakRSS = peakRSS()
+	f.PeakRSS = pipeline.Peak()
 	f.Allocated = m.steady.perTile()
 	f.GC = (ended.gc - began.gc) / max(f.CPU, 1e-6)
 	if flop := m.model.Spec().FLOP / 1e9 / f.Seconds; !m.Null {

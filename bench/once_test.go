@@ -109,17 +109,14 @@ func TestTune(t *testing.T) {
 		t.Errorf("%d settings were tried: %+v", seen, best)
 	}
 	for _, p := range best.Probes {
-		if p.MPXPerS > 1.05*best.MPXPerS {
-			t.Errorf("%+v was faster than %+v", p, best)
-		}
-		plan, err := (&prober{Config: c, model: opened(t, c)}).plan(t.Context(), p.Tile, p.Workers)
+		plan, err := (&prober{Config: c}).plan(t.Context(), opened(t, c), p.Tile, p.Workers)
 		if err != nil || plan.Check() != nil {
 			t.Errorf("%+v does not fit into %d bytes: %v", p, c.Pipeline.Memory, plan.Check())
 		}
 	}
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	t.Setenv("HOME", t.TempDir())
-	path, err := TunedPath(c)
+	path, err := TunedPath(c, "1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +131,7 @@ func TestTune(t *testing.T) {
 	}
 	other := c
 	other.Pipeline.Memory *= 2
-	if p, err := TunedPath(other); err != nil || p == path {
+	if p, err := TunedPath(other, "1"); err != nil || p == path {
 		t.Errorf("another memory has the same file: %s, %v", p, err)
 	}
 	if err := os.WriteFile(path, []byte(`{"tile": 5`), 0o666); err != nil {

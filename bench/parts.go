@@ -19,7 +19,7 @@ import (
 // endToEnd segments the slides as users do.
 func (m *measurement) endToEnd(ctx context.Context) error {
 	m.steady.of = m.plan.Asked * len(m.paths)
-	watch := NewWatch()
+	watch := NewWatch(m.pipeline.Config)
 	m.pipeline.Events = pipeline.Tee(watch.Events(), pipeline.Events{TileDone: func(pipeline.TileDone) { m.steady.tile() }})
 	err := m.pipeline.Run(ctx, pipeline.Items(slide.Find(slide.FindConfig{}, m.paths...)))
 	if err == nil {
@@ -159,7 +159,6 @@ func (m *measurement) infer(ctx context.Context) error {
 	}
 	began := time.Now()
 	var done atomic.Int64
-	m.steady.of = m.plan.Tiles
 	enough := 2 * m.plan.Workers // each worker at least two
 	start := usageNow()
 	err := each(ctx, max(m.plan.Tiles, enough), m.plan.Workers, state, func(ctx context.Context, t tile, i int) error {
@@ -167,7 +166,6 @@ func (m *measurement) infer(ctx context.Context) error {
 			return nil
 		}
 		done.Add(1)
-		m.steady.tile()
 		return predict(ctx, t, i)
 	})
 	m.from = &start

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -34,6 +35,8 @@ type Config struct {
 	Sink     string // compression, or results.NullSink
 	Pipeline pipeline.Config
 	Dir      string // for slides and results
+
+	Begin func() error // is called before what is measured; nil: nothing
 }
 
 // NewDefaultConfig returns the whole run with the built-in model on a synthetic slide.
@@ -60,6 +63,7 @@ func (c Config) Validate() error {
 	check(c.Copies >= 1 && c.Copies <= 100_000, "--copies %d: give 1 to 100000 slides", c.Copies)
 	check(c.Slide == "" || c.Cache != InMemory, "--cache memory is for synthetic slides: leave the slide out")
 	check(c.Slide == "" || c.Copies == 1, "--copies is for synthetic slides: name a folder of slides instead")
+	check(c.Copies == 1 || c.Cache != Cold, "--cache cold with --copies: the copies are one file, which the first of them makes warm")
 	check(c.Copies == 1 || c.Scenario == results.EndToEnd, "--copies %d: only the scenario %s runs over several slides", c.Copies, results.EndToEnd)
 	if c.Slide == "" {
 		errs = append(errs, synthetic.Config{Size: c.Size}.Validate())
@@ -76,9 +80,6 @@ func (c Config) pipelineConfig() pipeline.Config {
 	if p.Discard = c.Sink == results.NullSink; !p.Discard {
 		p.Compression = c.Sink
 	}
-	p.Out, p.Force = c.Dir, true
-	if p.Out == "" {
-		p.Out = "."
-	}
+	p.Out, p.Force = filepath.Join(c.Dir, "results-of-bench"), true
 	return p
 }

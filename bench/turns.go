@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"microtome/bench/results"
@@ -39,6 +40,7 @@ func (p Program) Once(ctx context.Context, flags []string) (results.Result, erro
 	c := exec.CommandContext(ctx, string(p), append([]string{"bench", "--once"}, flags...)...)
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches it through us, once
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 	c.WaitDelay = 10 * time.Second
 	if err := c.Run(); err != nil {

@@ -16,12 +16,14 @@ type usage struct {
 }
 
 func usageNow() usage {
-	samples := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/gc/heap/allocs:bytes"}}
+	samples := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/gc/mark/idle:cpu-seconds"}, {Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(samples)
-	return usage{at: time.Now(), cpu: cpuTime(), gc: samples[0].Value.Float64(), allocated: int64(samples[1].Value.Uint64())}
+	gc := samples[0].Value.Float64() - samples[1].Value.Float64() // what it does when nobody else would costs nothing
+	return usage{at: time.Now(), cpu: cpuTime(), gc: gc, allocated: int64(samples[2].Value.Uint64())}
 }
 
-// A steady watches what tiles allocate when the first quarter of them has gone by: buffers are there then.
+// A steady watches what the last quarter of the tiles allocate: buffers are there then, and the cache of blocks is full, unless the
+// slide is small.
 type steady struct {
 	mu          sync.Mutex
 	of          int // tiles
@@ -35,7 +37,7 @@ func (s *steady) tile() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done++
-	if s.done == (s.of+3)/4 {
+	if s.done == s.of-s.of/4 {
 		s.first, s.from = usageNow(), s.done
 	}
 	if s.done == s.of {
@@ -43,7 +45,7 @@ func (s *steady) tile() {
 	}
 }
 
-// perTile returns the bytes allocated for each of the later tiles; 0: there were too few.
+// perTile returns the bytes allocated for each of them; 0: there were too few.
 func (s *steady) perTile() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,9 +18,6 @@ func cpuTime() time.Duration {
 	u := rusage()
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
-
-// peakRSS returns the most memory that the process ever had, bytes.
-func peakRSS() int64 { return rusage().Maxrss << 10 }
 
 func rusage() (u syscall.Rusage) {
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // cannot fail
@@ -88,6 +86,10 @@ func evict(path string) error {
 		return err
 	}
 	defer f.Close()
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &fs); err == nil && fs.Type == unix.TMPFS_MAGIC {
+		return fmt.Errorf("--cache cold: %s lies in memory (tmpfs): give --dir on a disk", path)
+	}
 	if err := f.Sync(); err != nil { // pages that are not on the disk yet stay
 		return err
 	}

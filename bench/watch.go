@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -13,28 +12,30 @@ import (
 
 // A Watch listens to a run of slides and says afterwards what it was made of, and what limited it.
 type Watch struct {
+	cfg pipeline.Config
+
 	mu      sync.Mutex
 	began   usage
 	ended   usage
 	plan    pipeline.Plan // of the largest slide
-	slides  int
 	pixels  int64
 	tiles   int
 	stages  []sink.StageTime // added up; Depth × time
 	phases  []results.Phase
 	reading sink.ReadingSummary
-	tissue  bool // was looked for
 	engine  string
 	high    int64
 	courses []*pipeline.Course
 }
 
 // NewWatch returns a Watch of a run that begins now.
-func NewWatch() *Watch { return &Watch{began: usageNow(), ended: usageNow()} }
+func NewWatch(cfg pipeline.Config) *Watch {
+	return &Watch{cfg: cfg, began: usageNow(), ended: usageNow()}
+}
 
 // Events returns what is to be called as the run goes on.
 func (w *Watch) Events() pipeline.Events {
-	return pipeline.Events{SlideBegin: w.begin, SlideEnd: w.end}
+	return pipeline.Events{SlideBegin: w.begin, TileDone: w.tile, SlideEnd: w.end}
 }
 
 func (w *Watch) begin(e pipeline.SlideBegin) {
@@ -45,26 +46,31 @@ func (w *Watch) begin(e pipeline.SlideBegin) {
 	}
 }
 
+func (w *Watch) tile(pipeline.TileDone) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tiles++
+}
+
 func (w *Watch) end(e pipeline.SlideEnd) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ended = usageNow()
-	if e.Course == nil || e.Summary == nil || e.Kept {
+	c := e.Course
+	if c == nil {
 		return
 	}
-	s := e.Summary
-	w.slides++
-	w.courses = append(w.courses, e.Course)
-	w.pixels += s.Coverage.Written
-	w.tiles += s.Mask.Inferred - s.Resumed
-	w.reading.Decoded += s.Reading.Decoded
-	w.reading.Needed += s.Reading.Needed
-	w.reading.Seen += s.Reading.Seen
-	w.reading.Labelled += s.Reading.Labelled
-	w.tissue = w.tissue || s.Tissue.Source != pipeline.TissueOff
-	w.engine = s.Model.Engine
-	w.high = max(w.high, s.Memory.High)
-	for _, st := range s.Stages {
+	w.courses = append(w.courses, c)
+	w.reading.Decoded += c.Decoded
+	w.reading.Needed += c.Needed
+	w.reading.Seen += c.Seen
+	w.reading.Labelled += c.Labelled
+	w.high = max(w.high, c.High)
+	if s := e.Summary; s != nil {
+		w.pixels += s.Coverage.Written
+		w.engine = s.Model.Engine
+	}
+	for _, st := range c.Stages {
 		i := slices.IndexFunc(w.stages, func(o sink.StageTime) bool { return o.Stage == st.Stage })
 		if i < 0 {
 			i = len(w.stages)
@@ -72,13 +78,13 @@ func (w *Watch) end(e pipeline.SlideEnd) {
 		}
 		sum := &w.stages[i]
 		sum.Workers, sum.MaxDepth = max(sum.Workers, st.Workers), max(sum.MaxDepth, st.MaxDepth)
-		sum.Seconds += st.Seconds
-		sum.Starved += st.Starved
-		sum.Blocked += st.Blocked
-		sum.Waiting += st.Waiting
-		sum.Depth += st.Depth * e.Course.Took.Seconds()
+		sum.Seconds += st.Busy.Seconds()
+		sum.Starved += st.Starved.Seconds()
+		sum.Blocked += st.Blocked.Seconds()
+		sum.Waiting += st.Waiting.Seconds()
+		sum.Depth += st.Depth * c.Took.Seconds()
 	}
-	for _, p := range s.Phases {
+	for _, p := range c.Phases {
 		i := slices.IndexFunc(w.phases, func(o results.Phase) bool { return o.Phase == p.Phase })
 		if i < 0 {
 			i = len(w.phases)
@@ -146,7 +152,22 @@ func (w *Watch) waste() float64 {
 	return float64(w.reading.Seen) / float64(w.reading.Labelled)
 }
 
-// processors returns the share of the processors' time that the process used.
+// processors returns how many processors the process kept busy.
 func (w *Watch) processors() float64 {
-	return (w.ended.cpu - w.began.cpu).Seconds() / w.wall().Seconds() / float64(runtime.GOMAXPROCS(0))
+	return (w.ended.cpu - w.began.cpu).Seconds() / w.wall().Seconds()
+}
+
+// atWork returns how many of the stages' workers, and of what is done beside tiles, were busy at a time: those that did not keep a processor busy
+// waited for a disk, a network or a GPU.
+func (w *Watch) atWork() float64 {
+	var seconds float64
+	for _, s := range w.stages {
+		seconds += s.Seconds
+	}
+	for _, p := range w.phases {
+		if p.Phase != "tiles" && p.Phase != waitPhase {
+			seconds += p.Seconds
+		}
+	}
+	return seconds / w.wall().Seconds()
 }

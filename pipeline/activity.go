@@ -192,8 +192,9 @@ func (m *meter) stop() *Course {
 type Course struct {
 	Began  time.Time
 	Took   time.Duration
-	Step   time.Duration // between two moments of a stage's course
-	Stages []Activity    // in the order of the graph
+	Step   time.Duration    // between two moments of a stage's course
+	Stages []Activity       // in the order of the graph
+	Phases []sink.PhaseTime // of the slide, so far
 
 	Budget   int64 // bytes that tiles in flight may have
 	High     int64 // the most that they had

@@ -29,6 +29,6 @@ func (c *cohort) discard(ctx context.Context, s *subject) (*sink.Summary, error)
 	}
 	s.phases.end("finish")
 	summary.Started, summary.Seconds, summary.Phases = started.UTC(), time.Since(started).Seconds(), s.phases.all
-	summary.Memory.Peak = peak()
+	summary.Memory.Peak = Peak()
 	return summary, nil
 }

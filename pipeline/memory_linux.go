@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// peak returns the most memory that the process ever had, bytes; 0 when the system does not say.
-func peak() int64 {
+// Peak returns the most memory that the process ever had, bytes; 0 when the system does not say.
+func Peak() int64 {
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0

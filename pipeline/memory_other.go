@@ -4,8 +4,8 @@ package pipeline
 
 import "syscall"
 
-// peak returns the most memory that the process ever had, bytes.
-func peak() int64 {
+// Peak returns the most memory that the process ever had, bytes.
+func Peak() int64 {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0

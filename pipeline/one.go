@@ -220,7 +220,7 @@ func (c *cohort) one(ctx context.Context, s *subject) (summary *sink.Summary, er
 			se.Slide = s.given
 		}
 	}()
-	s.phases.end("wait for memory") // that other slides have
+	s.phases.end("wait for a place") // among the slides at work
 	if err := c.layOut(ctx, s); err != nil {
 		return nil, &StageError{Stage: "tissue", Err: err}
 	}
@@ -383,7 +383,7 @@ func (c *cohort) write(ctx context.Context, s *subject) (_ *sink.Summary, err er
 	}
 	s.phases.end("finish")
 	summary.Seconds, summary.Phases = time.Since(started).Seconds(), s.phases.all
-	summary.Memory.Peak = peak()
+	summary.Memory.Peak = Peak()
 	if err := sink.WriteSummary(c.Config.files(), stage.Path(summaryFile), summary); err != nil {
 		return nil, err
 	}

@@ -163,7 +163,9 @@ func (c *cohort) start(ctx context.Context, item Item, model unet.Model) {
 	}
 	c.atWork.Go(func() {
 		end.Summary, end.Err = c.one(ctx, s)
-		end.Course = s.course
+		if end.Course = s.course; s.course != nil {
+			s.course.Phases = s.phases.all
+		}
 		if end.Err = errors.Join(end.Err, s.Close()); end.Err != nil {
 			end.Dir, end.Summary = "", nil
 		}

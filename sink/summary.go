@@ -126,7 +126,7 @@ type Measure struct {
 	Warning string  `json:"warning,omitempty"`
 }
 
-// StageTime is what the workers of a stage did, added up, in seconds; together that is Workers times the time of the tiles' phase.
+// StageTime is what the workers of a stage did, added up, in seconds; together that is Workers times the time that tiles were on their way.
 type StageTime struct {
 	Stage    string  `json:"stage"`
 	Seconds  float64 `json:"seconds"` // busy

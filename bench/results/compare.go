@@ -110,7 +110,7 @@ func Compare(a, b []Result, c CompareConfig) ([]Comparison, error) {
 	each.Alpha /= float64(len(common))
 	var all []Comparison
 	for _, s := range common {
-		one, err := compareOne(of[s].a, of[s].b, each)
+		one, err := compareOne(of[s].a, of[s].b, false, each)
 		if err != nil {
 			return nil, err
 		}
@@ -133,17 +133,17 @@ func Compare(a, b []Result, c CompareConfig) ([]Comparison, error) {
 
 // ComparePairs compares rounds of two programs that took turns, whatever they settled on: that, too, is a difference of builds.
 func ComparePairs(a, b []Result, c CompareConfig) (Comparison, error) {
-	one, err := compareOne(a, b, c)
+	one, err := compareOne(a, b, true, c)
 	if err == nil && a[0].Setting != b[0].Setting {
 		one.Notes = append(one.Notes, "A and B did not do the same: "+differences(a[0].Setting, b[0].Setting))
 	}
 	return one, err
 }
 
-func compareOne(a, b []Result, c CompareConfig) (Comparison, error) {
+func compareOne(a, b []Result, turns bool, c CompareConfig) (Comparison, error) {
 	one := Comparison{Setting: a[0].Setting, Config: c}
 	a, b = byTime(a), byTime(b)
-	one.Paired = tookTurns(a, b)
+	one.Paired = turns && len(a) == len(b) || tookTurns(a, b)
 	as, bs := series{rounds: a}, series{rounds: b}
 	found := false
 	for _, m := range Metrics() {

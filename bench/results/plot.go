@@ -135,7 +135,7 @@ func traces(all []series, along string, x func(Setting) float64, m Metric) []tra
 	}
 	var found []trace
 	index := map[string]int{}
-	for _, s := range slices.SortedStableFunc(slices.Values(all), func(a, b series) int { return int(math.Copysign(1, x(a.setting)-x(b.setting))) }) {
+	for _, s := range slices.SortedStableFunc(slices.Values(all), func(a, b series) int { return cmp.Compare(x(a.setting), x(b.setting)) }) {
 		values := s.values(m)
 		if values == nil {
 			continue

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -57,7 +58,7 @@ type Setting struct {
 	Input    int    `json:"input"` // edge of what the network sees, px
 	Workers  int    `json:"workers"`
 	Memory   int64  `json:"memory"` // --memory, bytes
-	Batch    int    `json:"batch"`  // tiles that the network gets at a time
+	Batch    int    `json:"batch"`  // tiles that the network gets at a time; 0: as suits the device
 	Sink     string `json:"sink"`   // compression of the mask, or "null": it goes nowhere
 	Tissue   string `json:"tissue"` // see pipeline.Config
 }
@@ -200,7 +201,9 @@ func (r *Result) Against(c Ceilings) {
 			f.Roofline[name] = rate / ceiling
 		}
 	}
-	share("sgemm", f.GFLOPPerS, c.SGEMM*procs)
+	if strings.Contains(r.Setting.Device, "cpu") || strings.Contains(r.Setting.Device, "gorgonia") {
+		share("sgemm", f.GFLOPPerS, c.SGEMM*procs)
+	}
 	switch r.Setting.Scenario {
 	case ReadOnly, ReadCut:
 		share("decode", float64(f.Decoded)/3e6/f.Seconds, c.Decode*procs)

@@ -114,7 +114,12 @@ func axes() []axis {
 		{"size", func(s Setting) string { return fmt.Sprintf("%d×%d", s.Width, s.Height) }},
 		{"slides", func(s Setting) string { return strconv.Itoa(s.Slides) }},
 		{"cache", func(s Setting) string { return s.Cache }},
-		{"model", func(s Setting) string { return s.Model }},
+		{"model", func(s Setting) string {
+			if s.Null {
+				return s.Model + " (null)"
+			}
+			return s.Model
+		}},
 		{"device", func(s Setting) string { return s.Device }},
 		{"tile", func(s Setting) string { return strconv.Itoa(s.Tile) }},
 		{"input", func(s Setting) string { return strconv.Itoa(s.Input) }},

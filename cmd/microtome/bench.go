@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,8 +34,10 @@ type benchOptions struct {
 	stages    bool
 	timeline  string
 	once      bool
-	tune      bool
-	ceilings  bool
+
+	profileDir string
+	tune       bool
+	ceilings   bool
 	profiles
 }
 
@@ -63,6 +66,9 @@ bench plot read.`,
 			}
 			switch {
 			case o.once:
+				if !c.Flags().Changed("scenario") {
+					o.scenarios = []string{results.EndToEnd}
+				}
 				return runBenchOnce(c.Context(), o, c.OutOrStdout())
 			case o.tune:
 				return runTune(c.Context(), o, c.OutOrStdout(), c.ErrOrStderr())
@@ -95,11 +101,12 @@ bench plot read.`,
 	f.BoolVar(&o.json, "json", false, "print results as JSON, one a line")
 	f.BoolVar(&o.ceilings, "ceilings", o.ceilings, "measure what the machine reaches at most, too, and the share of it that runs reach")
 	f.BoolVar(&o.stages, "stages", false, "show what the workers of each stage did")
-	f.BoolVar(&o.explain, "explain", false, "say what limits the run and which flag would help, and draw timeline.svg")
+	f.BoolVar(&o.explain, "explain", false, "say what limits the run and which flag would help, and draw bench-timeline.svg")
 	f.StringVar(&o.timeline, "timeline", "", "draw what the workers of each stage did over time into this SVG `FILE`")
 	f.BoolVar(&o.tune, "tune", false, "try which tile size, number of tiles at a time and batch are fastest within --memory, and keep it for segment --tune")
 	profileFlags(f, &o.profiles)
 	f.BoolVar(&o.once, "once", false, "one run in this process, and its result as a line of JSON")
+	f.StringVar(&o.profileDir, "profile-dir", "profile", "`FOLDER` for them; of several runs each has one of its own in it")
 	if err := f.MarkHidden("once"); err != nil {
 		panic(err) // it stands above
 	}
@@ -118,16 +125,17 @@ func (o benchOptions) environment() results.Environment {
 
 // runBenchOnce makes one run in this process.
 func runBenchOnce(ctx context.Context, o benchOptions, stdout io.Writer) error {
-	if len(o.scenarios) > 1 {
-		o.scenarios = []string{results.EndToEnd}
+	if len(o.scenarios) != 1 {
+		return usageError{errors.New("one run has one --scenario: name it")}
 	}
 	o.Scenario = o.scenarios[0]
-	if err := o.Validate(); err != nil {
+	if err := errors.Join(o.Validate(), o.validate()); err != nil {
 		return usageError{oneLine(err)}
 	}
 	debug.SetGCPercent(pipeline.GCPercent)
-	stop, err := o.start(".")
-	if err != nil {
+	stop := func() error { return nil }
+	o.Begin = func() (err error) {
+		stop, err = o.start(o.profileDir)
 		return err
 	}
 	run, err := bench.Once(ctx, o.Config)
@@ -174,7 +182,7 @@ func (o *benchOptions) cells(flags *pflag.FlagSet) ([]cell, error) {
 			if err := flag.Value.Set(v); err != nil {
 				return nil, fmt.Errorf("--sweep %s: %s: %w", name, v, err)
 			}
-			if err := o.Validate(); err != nil {
+			if err := o.validateAll(); err != nil {
 				return nil, fmt.Errorf("--sweep %s: %w", name, oneLine(err))
 			}
 			for _, c := range all {
@@ -189,9 +197,19 @@ func (o *benchOptions) cells(flags *pflag.FlagSet) ([]cell, error) {
 	return all, nil
 }
 
+// validateAll reports what is wrong with the first of the scenarios that cannot be run.
+func (o *benchOptions) validateAll() error {
+	for _, o.Scenario = range o.scenarios {
+		if err := o.Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // passed are the flags that the user gave, for a process that makes one run.
 func passed(flags *pflag.FlagSet) (args []string) {
-	own := []string{"scenario", "sweep", "repeat", "out", "json", "explain", "stages", "timeline", "dir", "config", "tune", "ceilings"}
+	own := []string{"scenario", "sweep", "repeat", "out", "json", "explain", "stages", "timeline", "dir", "config", "tune", "ceilings", "profile-dir"}
 	for _, f := range given(flags) {
 		if !slices.Contains(own, f.Name) {
 			value := f.Value.String()
@@ -208,10 +226,8 @@ func runBench(ctx context.Context, o *benchOptions, flags *pflag.FlagSet, stdout
 	if o.repeat < 1 {
 		return usageError{fmt.Errorf("--repeat %d: give 1 or more", o.repeat)}
 	}
-	for _, o.Scenario = range o.scenarios {
-		if err := o.Validate(); err != nil {
-			return usageError{oneLine(err)}
-		}
+	if err := errors.Join(o.validateAll(), o.validate()); err != nil {
+		return usageError{oneLine(err)}
 	}
 	args := passed(flags)
 	cells, err := o.cells(flags)
@@ -238,6 +254,13 @@ func runBench(ctx context.Context, o *benchOptions, flags *pflag.FlagSet, stdout
 	for round := range o.repeat {
 		for i, c := range cells {
 			run := append(slices.Clone(args), c...)
+			if len(o.kinds) > 0 {
+				dir := o.profileDir
+				if left > 1 {
+					dir = filepath.Join(dir, strconv.Itoa(len(all)+1))
+				}
+				run = append(run, "--profile-dir="+dir)
+			}
 			if timelines[i] != "" && round == 0 {
 				run = append(run, "--timeline="+timelines[i])
 			}
@@ -248,7 +271,7 @@ func runBench(ctx context.Context, o *benchOptions, flags *pflag.FlagSet, stdout
 			}
 			r.Round = round
 			if o.ceilings {
-				if err := o.against(ctx, &r, ceilings, stderr); err != nil {
+				if err := o.against(ctx, c, &r, ceilings, stderr); err != nil {
 					return err
 				}
 			}
@@ -282,7 +305,7 @@ func (o benchOptions) timelines(cells []cell) []string {
 	files, whole := make([]string, len(cells)), 0
 	path := o.timeline
 	if path == "" && o.explain {
-		path = filepath.Join(filepath.Dir(o.out), "timeline.svg")
+		path = filepath.Join(filepath.Dir(o.out), "bench-timeline.svg")
 	}
 	isWhole := func(c cell) bool { return slices.Contains(c, "--scenario="+results.EndToEnd) }
 	several := len(slices.DeleteFunc(slices.Clone(cells), func(c cell) bool { return !isWhole(c) })) > 1
@@ -310,11 +333,19 @@ func (o benchOptions) remaining(done, of int, took time.Duration) string {
 	return text
 }
 
-// against compares a result with what the machine reaches, which is measured once for each device, codec and slide.
-func (o benchOptions) against(ctx context.Context, r *results.Result, known map[string]results.Ceilings, stderr io.Writer) error {
+// against compares a result with what the machine reaches, which is measured once for each codec and slide.
+func (o benchOptions) against(ctx context.Context, of cell, r *results.Result, known map[string]results.Ceilings, stderr io.Writer) error {
 	c := o.Config
-	c.Unet.Device, c.Sink, c.Size, c.Cache = r.Setting.Device, r.Setting.Sink, r.Setting.Width, r.Setting.Cache
-	key := fmt.Sprint(c.Unet.Device, c.Sink, c.Size, c.Cache)
+	c.Sink, c.Cache = r.Setting.Sink, r.Setting.Cache
+	for _, flag := range of {
+		if size, ok := strings.CutPrefix(flag, "--size="); ok {
+			var err error
+			if c.Size, err = strconv.Atoi(size); err != nil {
+				return err
+			}
+		}
+	}
+	key := fmt.Sprint(c.Sink, c.Size, c.Cache)
 	ceilings, ok := known[key]
 	if !ok {
 		fmt.Fprintln(stderr, "microtome: measuring what the machine reaches at most")

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,12 +57,15 @@ is noisy: trust ratios within a table, and CPU time more than wall time.
 `
 
 func newBenchPerformanceCommand() *cobra.Command {
-	out := "docs"
+	var out string
 	c := &cobra.Command{
 		Use:   "performance",
 		Short: "Measure this machine from all sides, and write a page with tables and plots",
 		Args:  arguments(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if out == "" {
+				return usageError{errors.New("-o FOLDER is missing: name the folder for performance.md and what belongs to it")}
+			}
 			self, err := os.Executable()
 			if err != nil {
 				return err
@@ -97,8 +101,9 @@ func runPerformance(ctx context.Context, self, out string, sections []section, s
 		}
 		cmd := exec.CommandContext(ctx, self, args...)
 		cmd.Stderr = stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches it through us, once
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-		cmd.WaitDelay = 10 * time.Second
+		cmd.WaitDelay = 30 * time.Second // it waits for its own
 		if err := cmd.Run(); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)

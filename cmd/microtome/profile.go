@@ -8,7 +8,6 @@ import (
 	"runtime/pprof"
 	"runtime/trace"
 	"slices"
-	"strings"
 
 	"github.com/spf13/pflag"
 )
@@ -25,6 +24,15 @@ func profileFlags(f *pflag.FlagSet, p *profiles) {
 	f.StringSliceVar(&p.kinds, "profile", nil, "write `PROFILES` of Go's runtime, cpu, heap and trace, for go tool pprof and go tool trace")
 }
 
+func (p profiles) validate() error {
+	for _, kind := range p.kinds {
+		if profileKinds[kind] == "" {
+			return fmt.Errorf("--profile %s: give cpu, heap, trace, or several with commas between", kind)
+		}
+	}
+	return nil
+}
+
 // start begins the profiles, which stop ends, as files of a folder.
 func (p profiles) start(dir string) (stop func() error, err error) {
 	var stops []func() error
@@ -36,38 +44,31 @@ func (p profiles) start(dir string) (stop func() error, err error) {
 		return errors.Join(errs...)
 	}
 	for _, kind := range p.kinds {
-		name, ok := profileKinds[kind]
-		if !ok {
-			return stop, usageError{fmt.Errorf("--profile %s: give %s, or several with commas between", kind, strings.Join([]string{"cpu", "heap", "trace"}, ", "))}
-		}
 		if err := os.MkdirAll(dir, 0o777); err != nil {
-			return stop, err
+			return stop, errors.Join(err, stop())
 		}
-		f, err := os.Create(filepath.Join(dir, name))
+		f, err := os.Create(filepath.Join(dir, profileKinds[kind]))
 		if err != nil {
 			return stop, errors.Join(err, stop())
 		}
-		begun := false
 		switch kind {
 		case "cpu":
 			err = pprof.StartCPUProfile(f)
-			begun = err == nil
 		case "trace":
 			err = trace.Start(f)
-			begun = err == nil
 		}
 		if err != nil {
 			return stop, errors.Join(err, f.Close(), stop())
 		}
 		stops = slices.Insert(stops, 0, func() error {
 			var err error
-			switch {
-			case kind == "heap":
-				err = pprof.WriteHeapProfile(f)
-			case kind == "cpu" && begun:
+			switch kind {
+			case "cpu":
 				pprof.StopCPUProfile()
-			case kind == "trace" && begun:
+			case "trace":
 				trace.Stop()
+			case "heap":
+				err = pprof.WriteHeapProfile(f)
 			}
 			return errors.Join(err, f.Close())
 		})

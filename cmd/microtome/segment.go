@@ -115,7 +115,7 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 	if o.dryRun && o.Out == "" {
 		o.Out = "." // nothing is written
 	}
-	if err := errors.Join(o.Validate(), o.unet.Validate(), o.find.Validate()); err != nil {
+	if err := errors.Join(o.Validate(), o.unet.Validate(), o.find.Validate(), o.validate()); err != nil {
 		return usageError{oneLine(err)}
 	}
 	all, shard, notes, err := o.entries(args)
@@ -163,7 +163,7 @@ func runSegment(ctx context.Context, o segmentOptions, args []string, stdout, st
 	}
 	talk := newTalker(ctx, stderr, talkOptions{total: len(all), out: o.Out, verbose: o.verbose})
 	defer talk.close()
-	watch := bench.NewWatch()
+	watch := bench.NewWatch(o.Config)
 	p.Events = pipeline.Tee(talk.events(), printResults(talk.stdout(stdout), o.json), tables.Events(), watch.Events())
 	for _, text := range notes {
 		p.Events.Warning("", text)
@@ -205,7 +205,7 @@ func (o *segmentOptions) tuned(ctx context.Context, stderr io.Writer) error {
 	c.Model, c.Unet, c.Pipeline = o.model, o.unet, o.Config
 	talk := newTalker(ctx, stderr, talkOptions{})
 	defer talk.close()
-	t, err := tune(ctx, c, false, func(format string, args ...any) { talk.note(fmt.Sprintf(format, args...)) })
+	t, err := tune(ctx, c, false, o.dryRun, func(format string, args ...any) { talk.note(fmt.Sprintf(format, args...)) })
 	if err != nil {
 		return err
 	}
