@@ -36,7 +36,7 @@ none.`, "--size 20000 --model passthrough --scenario end-to-end", true},
 memory.`, "--model haematoxylin --scenario end-to-end --sweep size=4096,8192,16384,32768,40960", false},
 	{"With the processors", `The built-in model with one worker and with two.`, "--model nuclei --size 4096 --scenario infer,end-to-end --sweep workers=1,2 --repeat 3", false},
 	{"With the tile", `Small tiles waste more on their surroundings: of a tile with a core of *tile* px the network sees *input* px, so it computes
-(input / core)² pixels for one. Tiles at the edge of the slide are trimmed, so the whole does a little better.`, "--model nuclei --size 4096 --scenario infer,end-to-end --sweep tile=256,512,1024,2048", false},
+(input / core)² pixels for one. Tiles at the edge of the slide are trimmed, so the whole does a little better.`, "--model nuclei --size 4096 --memory 6GiB --scenario infer,end-to-end --sweep tile=256,512,1024,2048", false},
 	{"Many small slides", `A hundred slides of 1000 × 1000 px, one at a time and as many as fit into the memory.`, "--model nuclei --size 1000 --copies 100 --scenario end-to-end --sweep slides=1,0", false},
 }
 
