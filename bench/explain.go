@@ -43,8 +43,11 @@ func (w *Watch) explain() Explanation {
 	if len(stages) == 0 || w.tiles == 0 {
 		return Explanation{Reason: "No tile was computed, so nothing is known of what limits it."}
 	}
-	var top, infer results.Stage
+	var top, infer, read results.Stage
 	for _, s := range stages {
+		if s.Stage == "read" {
+			read = s
+		}
 		if s.Stage == "infer" {
 			infer = s
 		}
@@ -53,7 +56,10 @@ func (w *Watch) explain() Explanation {
 		}
 	}
 	outside, phase := w.outside()
+	crowded := w.processors() >= full*float64(runtime.GOMAXPROCS(0))
 	switch {
+	case crowded && read.Busy >= full/2 && infer.Busy >= full/2: // they take the processors from each other
+		return w.processorsLimit()
 	case w.modelBusy() >= full || infer.Busy+infer.Waiting >= full && w.modelBusy() >= full/2: // it waits for other slides' tiles in the network
 		return w.modelLimit()
 	case outside > 0.4:
@@ -62,7 +68,7 @@ func (w *Watch) explain() Explanation {
 		return w.modelLimit()
 	case top.Busy >= full:
 		return w.stageLimit(top)
-	case w.processors() >= full*float64(runtime.GOMAXPROCS(0)):
+	case crowded:
 		return w.processorsLimit()
 	}
 	return w.stageLimit(top)

@@ -41,9 +41,13 @@ type slowReader struct {
 }
 
 func (r slowReader) ReadBlock(ctx context.Context, level, x, y int, dst []byte) error {
-	if level == 0 { // not the small pictures
-		wait(r.read)
+	if level > 0 { // the small pictures cost nothing
+		for i := range dst {
+			dst[i] = 200
+		}
+		return nil
 	}
+	wait(r.read)
 	return r.BlockReader.ReadBlock(ctx, level, x, y, dst)
 }
 

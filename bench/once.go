@@ -114,7 +114,7 @@ func (m *measurement) set() {
 	}
 	m.run.Schema, m.run.Time = results.Schema, time.Now().UTC()
 	m.run.Setting = results.Setting{
-		Scenario: m.Scenario, Slide: name, Width: plan.Region.Dx(), Height: plan.Region.Dy(), Slides: len(m.paths), Cache: m.Cache,
+		Scenario: m.Scenario, Slide: name, Width: plan.Region.Dx(), Height: plan.Region.Dy(), Slides: len(m.paths), AtWork: m.Pipeline.Slides, Cache: m.Cache,
 		Model: spec.Name, Null: m.Null, Device: deviceOf(spec.Engine), Tile: plan.Core, Input: plan.Halo, Workers: plan.Workers,
 		Memory: m.Pipeline.Memory, Batch: m.Unet.Batch, Sink: m.Sink, Tissue: m.Pipeline.Tissue,
 	}

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"runtime/metrics"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,14 +23,13 @@ func usageNow() usage {
 	return usage{at: time.Now(), cpu: cpuTime(), gc: gc, allocated: int64(samples[2].Value.Uint64())}
 }
 
-// A steady watches what the last quarter of the tiles allocate: buffers are there then, and the cache of blocks is full, unless the
-// slide is small.
+// A steady watches what each tile of the second half allocates.
 type steady struct {
-	mu          sync.Mutex
-	of          int // tiles
-	done        int
-	first, last usage
-	from        int
+	mu    sync.Mutex
+	of    int // tiles
+	done  int
+	last  int64   // bytes allocated until the last tile
+	bytes []int64 // by each of the later tiles
 }
 
 // tile counts a tile.
@@ -37,22 +37,26 @@ func (s *steady) tile() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done++
-	if s.done == s.of-s.of/4 {
-		s.first, s.from = usageNow(), s.done
+	if s.done < s.of/2 {
+		return
 	}
-	if s.done == s.of {
-		s.last = usageNow()
+	now := usageNow().allocated
+	if s.done > s.of/2 {
+		s.bytes = append(s.bytes, now-s.last)
 	}
+	s.last = now
 }
 
-// perTile returns the bytes allocated for each of them; 0: there were too few.
+// perTile returns the median of the bytes that a tile allocates: a buffer that is made once, when more tiles than ever are in flight, is
+// not what a tile takes. 0: there were too few.
 func (s *steady) perTile() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.last.at.IsZero() || s.done-s.from < 4 {
+	if len(s.bytes) < 4 {
 		return 0
 	}
-	return (s.last.allocated - s.first.allocated) / int64(s.done-s.from)
+	sorted := slices.Sorted(slices.Values(s.bytes))
+	return sorted[len(sorted)/2]
 }
 
 // watchCgroup follows the memory of the control group until stop is called, which returns the most that it was; 0: not known.

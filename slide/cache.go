@@ -23,16 +23,16 @@ type block struct {
 
 // A cache keeps decoded blocks, the most recently used ones, within a bound of bytes; blocks that are
 // being read at the moment count too, and only they can exceed it. One decode serves all who want a
-// block at the same time. The memory of one evicted block is kept, beside the bound, for the next.
+// block at the same time. The memory of a few evicted blocks is kept, beside the bound, for the next ones.
 type cache struct {
 	mu      sync.Mutex
 	max     int64
 	used    int64
 	blocks  map[blockKey]*block
-	queue   block  // head of the ring of unpinned blocks: older is the most recently used, newer the least
-	free    []byte // of the last block evicted
-	decoded int64  // blocks
-	bytes   int64  // decoded
+	queue   block    // head of the ring of unpinned blocks: older is the most recently used, newer the least
+	free    [][]byte // of blocks evicted
+	decoded int64    // blocks
+	bytes   int64    // decoded
 }
 
 func newCache(limit int64) *cache {
@@ -40,6 +40,9 @@ func newCache(limit int64) *cache {
 	c.queue.newer, c.queue.older = &c.queue, &c.queue
 	return c
 }
+
+// mostFree is how many evicted blocks are kept: several go when a tile lets go of its last ones.
+const mostFree = 8
 
 // errPanicked is what others get who wait for a block whose decoder panics.
 var errPanicked = errors.New("the decoder panicked")
@@ -61,8 +64,8 @@ func (c *cache) get(ctx context.Context, key blockKey, n int, decode func(dst []
 	c.blocks[key] = b
 	c.used += int64(n)
 	c.evict()
-	if len(c.free) == n { // not a larger one, whose rest would count for nobody
-		b.pix, c.free = c.free, nil
+	if last := len(c.free) - 1; last >= 0 && len(c.free[last]) == n { // not a larger one, whose rest would count for nobody
+		b.pix, c.free = c.free[last], c.free[:last]
 	}
 	c.mu.Unlock()
 
@@ -137,6 +140,9 @@ func (c *cache) evict() {
 		c.unlink(b)
 		delete(c.blocks, b.key)
 		c.used -= int64(len(b.pix))
-		c.free = b.pix
+		if len(c.free) == mostFree {
+			c.free = c.free[1:]
+		}
+		c.free = append(c.free, b.pix)
 	}
 }

@@ -49,8 +49,9 @@ type Setting struct {
 	Slide    string `json:"slide"`    // "synthetic", or a file's name
 	Width    int    `json:"width"`    // of the working resolution, px
 	Height   int    `json:"height"`
-	Slides   int    `json:"slides"` // of the run
-	Cache    string `json:"cache"`  // "warm" or "cold" page cache, or "memory": the slide is made as it is read
+	Slides   int    `json:"slides"`  // of the run
+	AtWork   int    `json:"at_work"` // slides at a time at most; 0: as many as fit
+	Cache    string `json:"cache"`   // "warm" or "cold" page cache, or "memory": the slide is made as it is read
 	Model    string `json:"model"`
 	Null     bool   `json:"null_model,omitempty"` // its labels take no time
 	Device   string `json:"device,omitempty"`

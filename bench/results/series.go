@@ -113,6 +113,7 @@ func axes() []axis {
 		{"slide", func(s Setting) string { return s.Slide }},
 		{"size", func(s Setting) string { return fmt.Sprintf("%d×%d", s.Width, s.Height) }},
 		{"slides", func(s Setting) string { return strconv.Itoa(s.Slides) }},
+		{"at work", func(s Setting) string { return strconv.Itoa(s.AtWork) }},
 		{"cache", func(s Setting) string { return s.Cache }},
 		{"model", func(s Setting) string {
 			if s.Null {
