@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"image"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -177,12 +178,15 @@ func (m *measurement) infer(ctx context.Context) error {
 	return err
 }
 
-// write puts labels that look like nuclei through the end of the graph: into order, journal, pyramid and file.
+// write puts labels that look like nuclei through the end of the graph: into order, pyramid and file. There is no journal.
 func (m *measurement) write(ctx context.Context) (err error) {
 	grid, size := m.plan.Grid(m.model.Spec().Geometry), m.plan.Region.Size()
 	var to sink.Container = sink.Discard{}
 	if m.Sink != results.NullSink {
-		if to, err = sink.CreateTIFF(sink.Disk, filepath.Join(m.Dir, "mask.tif"), sink.TIFFConfig{
+		if err := os.MkdirAll(m.pipeline.Config.Out, 0o777); err != nil { // not where the user may have a mask
+			return err
+		}
+		if to, err = sink.CreateTIFF(sink.Disk, filepath.Join(m.pipeline.Config.Out, "mask.tif"), sink.TIFFConfig{
 			Size: size, Tile: m.Pipeline.MaskTile, Compression: m.Sink, MPP: m.plan.MPP, Software: "microtome bench", Description: "microtome bench",
 		}); err != nil {
 			return err

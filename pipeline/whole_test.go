@@ -15,6 +15,7 @@ import (
 	"microtome/internal/shared"
 	"microtome/sink"
 	"microtome/slide"
+	"microtome/slide/slidetest"
 	"microtome/unet"
 )
 
@@ -75,7 +76,7 @@ func syntheticSlide(t *testing.T, size int) string {
 // readLabels reads level 0 of a mask through libvips, which shows grey as three equal channels.
 func readLabels(t *testing.T, path string) (labels []byte, size image.Point) {
 	t.Helper()
-	rgb, size := readRGB(t, path)
+	rgb, size := slidetest.ReadFile(t, path)
 	for i := 0; i < len(rgb); i += 3 {
 		labels = append(labels, rgb[i])
 	}
@@ -163,7 +164,7 @@ func TestMaskEqualsWholeImage(t *testing.T) {
 // by pixel, so that nothing of slide's tiling or mirroring is used.
 func wholeLabels(t *testing.T, m unet.Model, path string) []byte {
 	t.Helper()
-	rgb, size := readRGB(t, path)
+	rgb, size := slidetest.ReadFile(t, path)
 	g := m.Spec().Geometry
 	core := roundUp(max(size.X, size.Y), g.Stride)
 	edge := g.Input(core)
@@ -183,24 +184,6 @@ func wholeLabels(t *testing.T, m unet.Model, path string) []byte {
 		labels = append(labels, out[y*core:][:size.X]...)
 	}
 	return labels
-}
-
-func readRGB(t *testing.T, path string) ([]byte, image.Point) {
-	t.Helper()
-	s, err := slide.Open(path, slide.NewDefaultConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	v, err := s.AtLevel(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rgb := make([]byte, 3*v.Size().X*v.Size().Y)
-	if err := v.Read(t.Context(), rgb, image.Rectangle{Max: v.Size()}); err != nil {
-		t.Fatal(err)
-	}
-	return rgb, v.Size()
 }
 
 // TestRunLeavesNothingAfterAFault: with real files on disk, a fault in the network at any tile, an ended

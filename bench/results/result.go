@@ -126,7 +126,7 @@ type Environment struct {
 	Ceilings   Ceilings          `json:"ceilings"`
 }
 
-// Ceilings are what the machine reaches on one processor, measured by [Measure].
+// Ceilings are what the machine reaches, all processors at work, for one of them; package bench measures them.
 type Ceilings struct {
 	SGEMM  float64 `json:"sgemm_gflop_per_s,omitempty"` // large float32 matrices
 	Copy   float64 `json:"copy_gb_per_s,omitempty"`     // memory, read and written

@@ -16,6 +16,7 @@ import (
 
 	"microtome/sink"
 	"microtome/slide"
+	"microtome/slide/slidetest"
 )
 
 func write(t *testing.T, c Config) (slidePath, truthPath string) {
@@ -162,19 +163,7 @@ func TestTruthIsTheNuclei(t *testing.T) {
 // channel returns the first channel of a file's level 0.
 func channel(t *testing.T, path string) []byte {
 	t.Helper()
-	s, err := slide.Open(path, slide.NewDefaultConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	v, err := s.AtLevel(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rgb := make([]byte, 3*v.Size().X*v.Size().Y)
-	if err := v.Read(t.Context(), rgb, image.Rectangle{Max: v.Size()}); err != nil {
-		t.Fatal(err)
-	}
+	rgb, _ := slidetest.ReadFile(t, path)
 	var first []byte
 	for i := 0; i < len(rgb); i += 3 {
 		first = append(first, rgb[i])

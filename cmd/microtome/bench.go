@@ -34,11 +34,10 @@ type benchOptions struct {
 	stages    bool
 	timeline  string
 	once      bool
-
-	profileDir string
-	tune       bool
-	ceilings   bool
+	tune      bool
+	ceilings  bool
 	profiles
+	profileDir string
 }
 
 func newBenchCommand() *cobra.Command {

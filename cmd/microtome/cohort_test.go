@@ -23,6 +23,7 @@ import (
 	"microtome/bench/synthetic"
 	"microtome/sink"
 	"microtome/slide"
+	"microtome/slide/slidetest"
 	"microtome/unet"
 )
 
@@ -272,23 +273,11 @@ func TestBadSlides(t *testing.T) {
 // labelsOf reads level 0 of a mask through libvips.
 func labelsOf(t *testing.T, path string) (labels []byte, size image.Point) {
 	t.Helper()
-	s, err := slide.Open(path, slide.NewDefaultConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	v, err := s.AtLevel(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rgb := make([]byte, 3*v.Size().X*v.Size().Y)
-	if err := v.Read(t.Context(), rgb, image.Rectangle{Max: v.Size()}); err != nil {
-		t.Fatal(err)
-	}
+	rgb, size := slidetest.ReadFile(t, path)
 	for i := 0; i < len(rgb); i += 3 {
 		labels = append(labels, rgb[i])
 	}
-	return labels, v.Size()
+	return labels, size
 }
 
 // filesIn returns the files below a folder, in order; an empty folder counts as a file.
