@@ -33,16 +33,22 @@ func Find(name string) (Program, error) {
 	return Program(path), nil
 }
 
+// Command prepares to run a program. When ctx ends it is interrupted, and has half a minute to end, and its own programs with it.
+func (p Program) Command(ctx context.Context, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, string(p), args...)
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches it through us, once
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	c.WaitDelay = 30 * time.Second
+	return c
+}
+
 // Once runs a program once, with flags of microtome bench, and returns what it measured. When ctx ends, the program is interrupted.
 //
 // Errors hold the last line that the program wrote to standard error.
 func (p Program) Once(ctx context.Context, flags []string) (results.Result, error) {
-	c := exec.CommandContext(ctx, string(p), append([]string{"bench", "--once"}, flags...)...)
+	c := p.Command(ctx, append([]string{"bench", "--once"}, flags...)...)
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches it through us, once
-	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
-	c.WaitDelay = 10 * time.Second
 	if err := c.Run(); err != nil {
 		if ctx.Err() != nil {
 			return results.Result{}, context.Cause(ctx)

@@ -5,6 +5,7 @@ import (
 	"runtime/metrics"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -21,6 +22,13 @@ func usageNow() usage {
 	metrics.Read(samples)
 	gc := samples[0].Value.Float64() - samples[1].Value.Float64() // what it does when nobody else would costs nothing
 	return usage{at: time.Now(), cpu: cpuTime(), gc: gc, allocated: int64(samples[2].Value.Uint64())}
+}
+
+// cpuTime returns the processor time that the process has used.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // cannot fail
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // A steady watches what each tile of the second half allocates.

@@ -8,21 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// cpuTime returns the processor time that the process has used.
-func cpuTime() time.Duration {
-	u := rusage()
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-func rusage() (u syscall.Rusage) {
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // cannot fail
-	return u
-}
 
 // cgroupMemory returns the memory of the control group that the process is in, page cache included, bytes; 0: not known.
 func cgroupMemory() int64 { return number(cgroupFile("memory.current", "memory.usage_in_bytes")) }

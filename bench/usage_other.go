@@ -2,21 +2,7 @@
 
 package bench
 
-import (
-	"errors"
-	"syscall"
-	"time"
-)
-
-func cpuTime() time.Duration {
-	u := rusage()
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-func rusage() (u syscall.Rusage) {
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return u
-}
+import "errors"
 
 func cgroupMemory() int64 { return 0 }
 

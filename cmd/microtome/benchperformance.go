@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"microtome/bench"
 	"microtome/bench/results"
 )
 
@@ -99,11 +97,8 @@ func runPerformance(ctx context.Context, self, out string, sections []section, s
 		if s.stages {
 			args = append(args, "--timeline", timeline)
 		}
-		cmd := exec.CommandContext(ctx, self, args...)
+		cmd := bench.Program(self).Command(ctx, args...)
 		cmd.Stderr = stderr
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches it through us, once
-		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-		cmd.WaitDelay = 30 * time.Second // it waits for its own
 		if err := cmd.Run(); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)

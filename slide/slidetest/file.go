@@ -14,7 +14,7 @@ func ReadFile(t testing.TB, path string) ([]byte, image.Point) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }() // only read
 	v, err := s.AtLevel(0)
 	if err != nil {
 		t.Fatal(err)
